@@ -1,0 +1,281 @@
+"""Judge a learner's function and say what was seen: one of four outcomes, hints, a solution."""
+
+import contextlib
+import functools
+import html
+import inspect
+import linecache
+import random
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import record
+
+# word -> icon, colour of the bar; the word is always there, so the colour is never alone
+LOOKS = {
+    "correct": ("✓", "var(--jp-success-color1, #388e3c)"),
+    "not yet": ("✗", "var(--jp-warn-color1, #d98200)"),
+    "your code raised": ("⚠", "var(--jp-error-color1, #d32f2f)"),
+    "not attempted": ("○", "var(--jp-border-color1, #9e9e9e)"),
+    "hint": ("☞", "var(--jp-info-color1, #0097a7)"),
+    "solution": ("✎", "var(--jp-info-color1, #0097a7)"),
+}
+
+
+class NotYet(Exception):
+    """A wrong answer: the symptom is its key, the message the sentence the learner reads."""
+
+    def __init__(self, symptom: str, message: str):
+        super().__init__(message)
+        self.symptom = symptom
+
+
+class Raised(Exception):
+    """The learner's function raised `error`."""
+
+    def __init__(self, error: Exception):
+        super().__init__(str(error))
+        self.error = error
+
+
+def require(condition: bool, symptom: str, message: str) -> None:
+    """Raise NotYet(symptom, message) unless the condition holds."""
+    if not condition:
+        raise NotYet(symptom, message)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the learner sees: a word (the outcome, "hint" or "solution") and a sentence or code."""
+
+    outcome: str
+    name: str
+    text: str
+    symptom: str = ""
+    code: str = ""
+
+    def __repr__(self) -> str:
+        line = f"{LOOKS[self.outcome][0]} {self.name}: {self.outcome}. {self.text}"
+        return f"{line}\n\n{self.code}" if self.code else line
+
+    def _repr_html_(self) -> str:
+        icon, colour = LOOKS[self.outcome]
+        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.text))
+        code = f"<pre>{html.escape(self.code)}</pre>" if self.code else ""
+        return (
+            f'<div style="border-left: 4px solid {colour}; padding: 4px 12px; '
+            f'color: var(--jp-content-font-color1, inherit)">'
+            f"<b>{icon} {self.name}: {self.outcome}.</b> {text}{code}</div>"
+        )
+
+
+@dataclass
+class Exercise:
+    """One exercise; calling it with the learner's function gives one of the four outcomes.
+
+    judge(fn) raises NotYet, through `require`, when the answers of fn are wrong. `reference` is
+    the solution shown. Tests feed the judge the `alternatives`, which are right as well, and the
+    `mutants`, which must each be turned away with their own symptom. difficulty is 1 to 3.
+    """
+
+    name: str
+    title: str
+    minutes: int
+    difficulty: int
+    stub: str
+    judge: Callable
+    reference: Callable
+    praise: str
+    hints: tuple[str, ...]
+    symptom_hints: dict[str, str] = field(default_factory=dict)
+    alternatives: tuple[Callable, ...] = ()
+    mutants: dict[str, Callable] = field(default_factory=dict)
+    chapter: str = ""
+
+    def __post_init__(self):
+        self._symptom, self._tier, self._helped = "", 0, set()
+
+    def __repr__(self) -> str:
+        use = f"check.{self.name}"
+        stars = "●" * self.difficulty + "○" * (3 - self.difficulty)
+        about = f"{self.name}: {self.title} ({stars}, about {self.minutes} minutes)"
+        return f"{about}. `{use}({self.reference.__name__})`, `{use}.hint()`, `{use}.solution()`"
+
+    def __call__(self, fn: Callable) -> Card:
+        if not callable(fn):
+            own = self.reference.__name__
+            text = f"You gave {describe(fn)}; give the function itself: `check.{self.name}({own})`."
+            return Card("not yet", self.name, text, "not a function")
+        with known_start():
+            card = self._outcome(fn)
+        self._symptom = card.symptom
+        if card.outcome != "not attempted":
+            record(self.chapter, self.name, "correct" if card.outcome == "correct" else "tried")
+        return card
+
+    def _outcome(self, fn: Callable) -> Card:
+        names = list(inspect.signature(self.reference).parameters)
+        try:
+            self.judge(guarded(fn, names))
+        except NotYet as wrong:
+            return Card("not yet", self.name, str(wrong), wrong.symptom)
+        except Raised as raised:
+            return self._raised(fn, raised.error, names)
+        except Exception as error:  # our fault or a very odd answer: still no traceback of ours
+            text = f"The check cannot read your answer ({one_line(error)}); return plain tensors."
+            return Card("not yet", self.name, text, "unreadable")
+        return Card("correct", self.name, self.praise)
+
+    def _raised(self, fn: Callable, error: Exception, names: list[str]) -> Card:
+        where, code = own_line(fn, error)
+        # torch raises NotImplementedError too, with a message; the stub's has none
+        if isinstance(error, NotImplementedError) and (not error.args or "raise" in code):
+            text = "Replace `raise NotImplementedError` with your own lines, then check again."
+            return Card("not attempted", self.name, text)
+        call = f"{self.reference.__name__}({', '.join(names)})"
+        at = f"in {where}: `{code}`" if code else f"when it was called as `{call}`"
+        return Card("your code raised", self.name, f"{one_line(error)}, {at}", "raised")
+
+    def hint(self) -> Card:
+        """The next hint: first one for the mistake just seen, if any, then from mild to strong."""
+        if self._symptom in self.symptom_hints.keys() - self._helped:
+            self._helped.add(self._symptom)
+            text = f"For what the check just saw: {self.symptom_hints[self._symptom]}"
+            return Card("hint", self.name, text)
+        last = self._tier == len(self.hints)
+        self._tier = min(self._tier + 1, len(self.hints))
+        record(self.chapter, self.name, "hints", self._tier)
+        text = f"Hint {self._tier} of {len(self.hints)}. {self.hints[self._tier - 1]}"
+        more = f" (There is no further hint; `check.{self.name}.solution()` shows one answer.)"
+        return Card("hint", self.name, text + more * last)
+
+    def solution(self) -> Card:
+        """The source of one right answer."""
+        record(self.chapter, self.name, "solution")
+        code = inspect.getsource(self.reference).rstrip()
+        return Card("solution", self.name, "One right answer; others are as good.", code=code)
+
+
+class Chapter:
+    """The `check` of a chapter: its exercises as attributes."""
+
+    def __init__(self, number: str, *exercises: Exercise):
+        self._number, self._exercises = number, {e.name: e for e in exercises}
+        for exercise in exercises:
+            exercise.chapter = number
+
+    def __getattr__(self, name: str) -> Exercise:
+        exercises = self.__dict__.get("_exercises", {})
+        if name in exercises:
+            return exercises[name]
+        there = ", ".join(exercises)
+        raise AttributeError(f"there is no exercise {name!r} in this chapter; there are: {there}")
+
+    def __dir__(self) -> list[str]:
+        return list(self._exercises)
+
+    def __iter__(self) -> Iterator[Exercise]:
+        return iter(self._exercises.values())
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
+
+
+def guarded(fn: Callable, names: list[str]) -> Callable:
+    """fn on copies of its tensors; its errors become Raised, a changed input becomes NotYet."""
+
+    def call(*arguments):
+        copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
+        try:
+            answer = fn(*copies)
+        except Exception as error:
+            raise Raised(error) from None
+        for name, before, after in zip(names, arguments, copies):
+            same = not isinstance(before, Tensor) or torch.equal(before, after)
+            advice = f"Your function changes `{name}` itself; work on a copy: `{name}.clone()`."
+            require(same, "input changed", advice)
+        return answer
+
+    return call
+
+
+@contextlib.contextmanager
+def known_start() -> Iterator[None]:
+    """One randomness, precision and grad mode for every answer; then what was before comes back."""
+    dtype, python, arrays = torch.get_default_dtype(), random.getstate(), np.random.get_state()
+    with contextlib.ExitStack() as stack:
+        stack.callback(torch.set_default_dtype, dtype)
+        stack.callback(random.setstate, python)
+        stack.callback(np.random.set_state, arrays)
+        for context in (torch.random.fork_rng(devices=[]), torch.enable_grad(), np.printoptions()):
+            stack.enter_context(context)
+        stack.enter_context(torch._tensor_str.printoptions())
+        stack.enter_context(contextlib.redirect_stdout(sys.stdout))
+        torch.set_default_dtype(torch.float32)
+        torch.default_generator.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        yield
+
+
+def edited(reference: Callable, old: str, new: str) -> Callable:
+    """The reference with one piece of its source exchanged: a mutant that shows its mistake."""
+
+    @functools.cache
+    def build() -> Callable:
+        source, names = inspect.getsource(reference), dict(reference.__globals__)
+        if source.count(old) != 1:
+            raise ValueError(f"{old!r} is not once in the source of {reference.__name__}")
+        exec(source.replace(old, new), names)
+        return names[reference.__name__]
+
+    return lambda *arguments: build()(*arguments)
+
+
+def own_line(fn: Callable, error: Exception) -> tuple[str, str]:
+    """Where the learner's code was when it raised ("line 3 of `f`") and that line; or ("", "")."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    fn = inspect.unwrap(fn) if hasattr(fn, "__globals__") else type(fn).__call__
+    own = getattr(fn, "__globals__", vars(sys.modules["__main__"]))
+    frames = [f for f in traceback.walk_tb(error.__traceback__) if f[0].f_globals is own]
+    if not frames:
+        return "", ""
+    frame, line = frames[-1]
+    code = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
+    return f"line {line} of `{frame.f_code.co_name}`", code or "?"
+
+
+def one_line(error: Exception) -> str:
+    """Type and first line of an error, without addresses in memory."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {re.sub('0x[0-9a-fA-F]+', '0x…', first)}".rstrip(": ")
+
+
+def to_tensor(value) -> Tensor | None:
+    """A tensor from a tensor, an array, a number or a list of these; None if that cannot be."""
+    try:
+        if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+            return torch.stack([to_tensor(v) for v in value])
+        value = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+        return value.detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def describe(value) -> str:
+    """What a value is, in words that are the same on every machine."""
+    if value is None:
+        return "`None` (is there a `return`?)"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and type {str(value.dtype)[6:]}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"`{value!r}`" if isinstance(value, (bool, int, float)) else f"a {type(value).__name__}"

@@ -1,0 +1,481 @@
+"""The labs of chapter 01: the game, the episode, and the interval."""
+
+import html
+from typing import NamedTuple
+
+import ipywidgets as W
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .. import pictures
+from ..evaluation import Estimate, accuracy, estimate, wilson
+from ..pictures import COLOR
+from ..tasks import Characters, Episode
+from .engine import Lab, NameControls, Preset, on_main, slider
+
+PLAYERS = {"you": "you", "pixels": "1-NN on pixels", "chance": "chance"}
+
+
+def nearest(episode: Episode) -> Tensor:
+    """Label of the support drawing nearest in pixels: int64 (tasks, queries).
+
+    Source: 1-nearest neighbour, the baseline "Pixels" of Vinyals et al. (2016), table 1.
+    """
+    distances = torch.cdist(episode.query.x.flatten(2), episode.support.x.flatten(2))
+    return episode.support.y.gather(1, distances.argmin(-1))
+
+
+# --- the game -----------------------------------------------------------------------------------
+
+
+class Round(NamedTuple):
+    """One 5-way 1-shot question; images are float (28, 28) and (5, 28, 28), labels 0…4."""
+
+    query: Tensor
+    support: Tensor
+    answer: int
+    pixels: int
+    chance: int
+
+
+def deal(characters: Characters, number: int) -> Round:
+    """Round number `number`, the same for every player and on every device."""
+    generator = torch.Generator().manual_seed(77_000 + number)
+    episode = characters.sample(1, 1, 1, generator)
+    order = episode.support.y[0].argsort()
+    return Round(
+        query=episode.query.x[0, 0, 0],
+        support=episode.support.x[0, order, 0],
+        answer=int(episode.query.y[0, 0]),
+        pixels=int(nearest(episode)[0, 0]),
+        chance=int(torch.randint(5, (), generator=generator)),
+    )
+
+
+class Score(NamedTuple):
+    """A player's rounds won, out of how many, and the 95 % Wilson interval of the share."""
+
+    won: int
+    rounds: int
+    low: float
+    high: float
+
+
+class Table(NamedTuple):
+    """What the game shows: the round, the choice just made (None before it), the scores."""
+
+    round: Round
+    choice: int | None
+    scores: dict[str, Score]
+
+
+def score(history: list[tuple[Round, int]]) -> dict[str, Score]:
+    """The three players' scores over the rounds played; chance throws a five-sided die."""
+    wins = {
+        "you": sum(choice == r.answer for r, choice in history),
+        "pixels": sum(r.pixels == r.answer for r, _ in history),
+        "chance": sum(r.chance == r.answer for r, _ in history),
+    }
+    return {who: Score(won, len(history), *wilson(won, len(history))) for who, won in wins.items()}
+
+
+def game_scene(fig):
+    """The question, its five candidates, and the scores with their intervals."""
+    fig.set_layout_engine("none")
+    left, right = fig.add_axes((0, 0, 0.58, 1)), fig.add_axes((0.74, 0.2, 0.24, 0.76))
+    left.axis("off")
+    moves, gray = {"animated": True}, {"vmin": 0, "vmax": 1, "animated": True}
+    query = left.imshow(np.zeros((1, 1)), extent=(0, 56, 84, 28), **gray)
+    row = left.imshow(np.zeros((1, 1)), extent=(70, 240, 76, 42), **gray)
+    left.set(xlim=(0, 240), ylim=(100, 0))
+    left.text(28, 24, "this one …", ha="center", color=COLOR["query"], weight="bold")
+    left.text(155, 24, "… is which of these?", ha="center", color=COLOR["support"], weight="bold")
+    for i in range(5):
+        left.text(87 + 34 * i, 80, str(i + 1), ha="center", va="top", fontsize=13)
+    (box,) = left.plot([], [], color=COLOR["truth"], lw=2.5, clip_on=False, **moves)
+    right.set(xlim=(0, 100), ylim=(2.5, -0.7), xlabel="right, in % of the rounds")
+    right.set_yticks(range(3), PLAYERS.values())
+    right.axvline(20, color=COLOR["chance"], ls=":", lw=1)
+    bars = {}
+    for i, who in enumerate(PLAYERS):
+        (line,) = right.plot([], [], color=COLOR[who], lw=4, **moves)
+        (dot,) = right.plot([], [], "o", color=COLOR[who], ms=10, clip_on=False, **moves)
+        bars[who] = (i, line, dot, right.text(50, i - 0.25, "", ha="center", fontsize=9, **moves))
+
+    def update(table: Table) -> str:
+        query.set_data(table.round.query)
+        row.set_data(pictures.sheet(table.round.support[None].numpy(), gap=6))
+        x = 70 + 34 * table.round.answer
+        show = table.choice is not None
+        box.set_data(*([x, x + 34, x + 34, x, x], [40, 40, 78, 78, 40]) if show else ([], []))
+        for who, (i, line, dot, text) in bars.items():
+            won, rounds, low, high = table.scores[who]
+            line.set_data([100 * low, 100 * high], [i, i])
+            dot.set_data([100 * won / rounds] if rounds else [], [i] if rounds else [])
+            text.set_text(f"{won} of {rounds}" if rounds else "0 of 0: it could be anything")
+        return game_words(table)
+
+    return update
+
+
+def game_words(table: Table) -> str:
+    """The picture in words."""
+    scores = "; ".join(
+        f"{PLAYERS[who]} {s.won} of {s.rounds}, 95 % interval {s.low:.0%} to {s.high:.0%}"
+        for who, s in table.scores.items()
+    )
+    end = "" if table.choice is None else f" The answer is {table.round.answer + 1}."
+    return f"A drawing of a character and five candidates, numbered 1 to 5.{end} Scores: {scores}."
+
+
+class Game(W.VBox):
+    """You, 1-NN on pixels and chance answer the same 5-way 1-shot questions."""
+
+    def __init__(self, characters: Characters):
+        self.characters, self.history, self.choice = characters, [], None
+        self.canvas = pictures.Canvas(game_scene, (8.0, 2.6))
+        self.picture, self.says, self.alt = W.HTML(), W.HTML(), ""
+        self.buttons = [self.button(str(i + 1), lambda _, i=i: self.choose(i)) for i in range(5)]
+        self.next = self.button("next", lambda _: self.turn())
+        row = W.HBox([*self.buttons, self.next], layout=W.Layout(flex_flow="row wrap"))
+        super().__init__([self.picture, row, self.says, NameControls()])
+        self.add_class("mlcourse-lab")
+        self.turn()
+
+    def button(self, text: str, act) -> W.Button:
+        """A button whose work is done in the main thread."""
+        button = W.Button(description=text, layout=W.Layout(width="72px"))
+        button.tooltip = f"candidate {text}" if text.isdigit() else "the next question"
+        button.on_click(lambda event: on_main(lambda: act(event)))
+        return button
+
+    def turn(self) -> None:
+        """Deal the next question."""
+        self.round, self.choice = deal(self.characters, len(self.history)), None
+        self.says.value = ""
+        self.refresh()
+
+    def choose(self, choice: int) -> None:
+        """The reader's answer, 0…4; a second press in a round does nothing."""
+        if self.choice is not None:
+            return
+        self.choice = choice
+        self.history.append((self.round, choice))
+        right = {True: "right", False: "wrong"}
+        words = (
+            f"It is {self.round.answer + 1}. You: {right[choice == self.round.answer]}. "
+            f"1-NN on pixels chose {self.round.pixels + 1}: "
+            f"{right[self.round.pixels == self.round.answer]}."
+        )
+        self.says.value = f"<p role='status' style='margin:2px 0'>{html.escape(words)}</p>"
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw the table as it stands."""
+        asking = self.choice is None
+        for button in self.buttons:
+            button.disabled = not asking
+        self.next.disabled = asking
+        drawing, self.alt = self.canvas.draw(Table(self.round, self.choice, score(self.history)))
+        self.picture.value = pictures.img_tag(drawing, self.alt)
+
+    def _ipython_display_(self, **_) -> None:
+        drawing, words = self.canvas.draw(Table(self.round, self.choice, score(self.history)))
+        pictures.show_widget(self, drawing, words)
+
+
+# --- the episode lab ----------------------------------------------------------------------------
+
+N_EPISODES = 20  # behind the accuracy that the lab shows
+
+
+class EpisodeLab(NamedTuple):
+    """One episode, sorted for the eye, and 1-NN's accuracy over N_EPISODES like it."""
+
+    support: Tensor  # (n_way, k_shot, 28, 28)
+    query: Tensor  # (n_way, n_query, 28, 28)
+    hits: Tensor  # bool (n_way, n_query): 1-NN was right
+    score: Estimate
+
+
+def episode_data(
+    characters: Characters, n_way: int, k_shot: int, n_query: int, number: int
+) -> EpisodeLab:
+    """Episode `number` of this shape, and 1-NN's accuracy on it and the next ones."""
+    generator = torch.Generator().manual_seed(number)
+    episodes = characters.sample(N_EPISODES, k_shot, n_query, generator, n_way)
+    predictions = nearest(episodes)
+    s_order, q_order = (points.y[0].argsort(stable=True) for points in episodes)
+    size = episodes.support.x.shape[-2:]
+    return EpisodeLab(
+        support=episodes.support.x[0, s_order].view(n_way, k_shot, *size),
+        query=episodes.query.x[0, q_order].view(n_way, n_query, *size),
+        hits=(predictions == episodes.query.y)[0, q_order].view(n_way, n_query),
+        score=estimate(accuracy(predictions, episodes.query.y)),
+    )
+
+
+def episode_scene(fig):
+    """Support and query, a row a class; and 1-NN's accuracy beside chance."""
+    left, right = fig.subplots(1, 2, width_ratios=[3, 1])
+    left.axis("off")
+    moves = {"animated": True}
+    page = left.imshow(np.zeros((1, 1)), vmin=0, vmax=1, aspect="auto", **moves)
+    left.set(xlim=(0, 600), ylim=(304, -30))
+    (wrong,) = left.plot([], [], "x", color=COLOR["after"], mew=2, **moves)
+    heads = {}
+    for name in ("support", "query"):
+        (line,) = left.plot([], [], color=COLOR[name], lw=3, **moves)
+        heads[name] = line, left.text(0, -9, "", color=COLOR[name], weight="bold", **moves)
+    right.set(ylim=(0, 100), xlim=(-0.5, 1.5), ylabel="right, in %")
+    right.set_title(f"over {N_EPISODES} episodes", fontsize=10)
+    right.set_xticks([0, 1], ["1-NN", "chance"])
+    (bar,) = right.plot([], [], color=COLOR["pixels"], lw=4, **moves)
+    (dot,) = right.plot([], [], "o", color=COLOR["pixels"], ms=10, **moves)
+    (guess,) = right.plot([], [], "D", color=COLOR["chance"], ms=9, **moves)
+
+    def update(data: EpisodeLab) -> str:
+        n_way, k_shot, n_query = *data.support.shape[:2], data.query.shape[1]
+        rows, cell = blocks(n_way, k_shot + n_query)
+        starts = torch.arange(0, n_way, rows) // rows * (k_shot + n_query + 0.6) * cell
+        both = torch.cat([data.support, data.query], 1)
+        page.set_data(block_page(both.numpy(), rows))
+        page.set_extent((0, float(starts[-1]) + cell * (k_shot + n_query), cell * rows, 0))
+        i, j = torch.nonzero(~data.hits, as_tuple=True)
+        wrong.set_data(starts[i // rows] + (k_shot + j + 0.85) * cell, (i % rows + 0.2) * cell)
+        wrong.set_markersize(max(3, cell / 8))
+        for name, low, high, text in (
+            ("support", 0, k_shot, "support"),
+            ("query", k_shot, k_shot + n_query, f"query ({len(i)} wrong: ×)"),
+        ):
+            line, head = heads[name]
+            ends = [(s + low * cell + 2, s + high * cell - 2, np.nan) for s in starts.tolist()]
+            line.set_data(np.ravel(ends), np.full(3 * len(ends), -4))
+            head.set_text(text)
+            head.set_x(max(low * cell + 2, 90 * (name == "query")))
+        mean, half, _ = data.score
+        bar.set_data([0, 0], [100 * (mean - half), 100 * (mean + half)])
+        dot.set_data([0], [100 * mean])
+        guess.set_data([1], [100 / n_way])
+        return episode_words(data)
+
+    return update
+
+
+def blocks(n_way: int, columns: int) -> tuple[int, float]:
+    """Rows a block and size of a cell, for the largest drawings that fit 590 by 300."""
+    fits = []
+    for n_blocks in (1, 2, 3, 4):
+        rows = -(-n_way // n_blocks)
+        fits.append((min(300 / rows, 590 / ((columns + 0.6) * n_blocks), 62), -n_blocks, rows))
+    cell, _, rows = max(fits)
+    return rows, cell
+
+
+def block_page(drawings: np.ndarray, rows: int) -> np.ndarray:
+    """Classes (n_way, columns, height, width) as blocks of `rows` classes, side by side."""
+    n_way, columns, high, wide = drawings.shape
+    page = np.zeros((-(-n_way // rows), rows, columns + 1, high, wide), drawings.dtype)
+    page.reshape(-1, *page.shape[2:])[:n_way, :columns] = drawings
+    flat = page.transpose(1, 3, 0, 2, 4).reshape(rows, high, len(page), -1)
+    keep = columns * wide + round(0.6 * wide)
+    return flat[..., :keep].reshape(rows * high, -1)[:, : -round(0.6 * wide)]
+
+
+def episode_words(data: EpisodeLab) -> str:
+    """The picture in words."""
+    n_way, k_shot, n_query = *data.support.shape[:2], data.query.shape[1]
+    return (
+        f"A {n_way}-way {k_shot}-shot episode with {n_query} queries a class; 1-NN on pixels gets "
+        f"{int(data.hits.sum())} of {data.hits.numel()} queries right. Over {N_EPISODES} such "
+        f"episodes: {data.score}, where chance is {1 / n_way:.3f}."
+    )
+
+
+def episode_lab(characters: Characters) -> Lab:
+    """N, K and query sliders over episodes of these characters."""
+
+    def data(n_way: int, k_shot: int, n_query: int, number: int) -> EpisodeLab:
+        return episode_data(characters, n_way, k_shot, n_query, number)
+
+    controls = {
+        "n_way": slider("N  ways", 2, 20, 1, 5),
+        "k_shot": slider("K  shots", 1, 10, 1, 1),
+        "n_query": slider("queries a class", 1, 10, 1, 5),
+        "number": slider("episode number", 1, 50, 1, 1),
+    }
+    return Lab("An episode", data, episode_scene, controls, EPISODE_PRESETS, (8.0, 3.4))
+
+
+EPISODE_PRESETS = {
+    "5-way 1-shot": Preset(
+        {"n_way": 5, "k_shot": 1},
+        "The most cited setting: pixels alone are right far more often than one time in five.",
+        lambda d: d.score.low > 0.2,
+    ),
+    "20-way 1-shot": Preset(
+        {"n_way": 20, "k_shot": 1},
+        "Four times as many classes: harder, yet still well above chance, which is now 5 %.",
+        lambda d: 0.05 < d.score.low and d.score.mean < 0.4,
+    ),
+    "ten shots": Preset(
+        {"n_way": 5, "k_shot": 10},
+        "Ten examples a class: the nearest one is nearer, and right much more often.",
+        lambda d: d.score.mean > 0.55,
+    ),
+    "one query": Preset(
+        {"n_query": 1},
+        "One query a class: the same task, judged on less, so the interval is wider.",
+        lambda d: d.score.half_width > 0.05,
+    ),
+}
+
+
+# --- the interval lab ---------------------------------------------------------------------------
+
+REPEATS = 40  # experiments shown side by side
+
+
+class IntervalLab(NamedTuple):
+    """Repeated experiments: their means and half widths, (REPEATS,), and what they estimate."""
+
+    means: Tensor
+    half_widths: Tensor
+    truth: float
+    n_episodes: int
+
+
+def pixel_hits(characters: Characters, n_episodes: int = 2000, n_query: int = 10) -> Tensor:
+    """Whether 1-NN is right on each query of many 5-way 1-shot episodes.
+
+    Returns float32 (n_episodes, n_query): for every episode the share of its five classes' queries
+    number 1 … n_query that are right.
+    """
+    generator, found = torch.Generator().manual_seed(5), []
+    for _ in range(n_episodes // 50):
+        episodes = characters.sample(50, 1, n_query, generator)
+        hits = (nearest(episodes) == episodes.query.y).float()
+        by_class = hits.gather(1, episodes.query.y.argsort(1)).view(50, 5, n_query)
+        found.append(by_class.mean(1))
+    return torch.cat(found)
+
+
+def interval_data(hits: Tensor, n_episodes: int, n_query: int, number: int) -> IntervalLab:
+    """REPEATS experiments of `n_episodes` episodes, drawn from the pool with replacement."""
+    generator = torch.Generator().manual_seed(number)
+    drawn = torch.randint(len(hits), (REPEATS, n_episodes), generator=generator)
+    accuracies = hits[:, :n_query].mean(1).double()[drawn]
+    return IntervalLab(
+        means=accuracies.mean(1),
+        half_widths=1.96 * accuracies.std(1) / n_episodes**0.5,
+        truth=float(hits[:, :n_query].double().mean()),
+        n_episodes=n_episodes,
+    )
+
+
+def interval_scene(fig):
+    """Forty experiments side by side, each with its interval, and the number all of them seek."""
+    axes = fig.subplots()
+    axes.set(xlim=(-1, REPEATS), ylim=(20, 65), xlabel="experiment", ylabel="accuracy, in %")
+    axes.set_xticks([])
+    moves = {"animated": True}
+    lines = [axes.plot([], [], lw=3, **moves)[0] for _ in range(REPEATS)]
+    (dots,) = axes.plot([], [], "o", color=COLOR["truth"], ms=4, **moves)
+    (truth,) = axes.plot([], [], ":", color=COLOR["truth"], lw=1.5, **moves)
+    note = axes.text(0.01, 0.94, "", transform=axes.transAxes, **moves)
+
+    def update(data: IntervalLab) -> str:
+        low, high = data.means - data.half_widths, data.means + data.half_widths
+        missed = (low > data.truth) | (high < data.truth)
+        for i, line in enumerate(lines):
+            line.set_data([i, i], [100 * low[i], 100 * high[i]])
+            line.set_color(COLOR["after"] if missed[i] else COLOR["chance"])
+            line.set_linestyle("--" if missed[i] else "-")
+        dots.set_data(range(REPEATS), 100 * data.means)
+        truth.set_data([-1, REPEATS], [100 * data.truth] * 2)
+        words = (
+            f"{REPEATS} experiments of {data.n_episodes} episodes each: "
+            f"± {100 * data.half_widths.mean():.1f} points on average, "
+            f"{int(missed.sum())} of {REPEATS} intervals miss the true value"
+        )
+        note.set_text(words)
+        return f"{words}, {100 * data.truth:.1f} %."
+
+    return update
+
+
+def interval_lab(characters: Characters) -> Lab:
+    """How many episodes make an accuracy?"""
+    hits = pixel_hits(characters)
+
+    def data(n_episodes: int, n_query: int, number: int) -> IntervalLab:
+        return interval_data(hits, n_episodes, n_query, number)
+
+    controls = {
+        "n_episodes": slider("episodes", 10, 1000, 10, 30),
+        "n_query": slider("queries a class", 1, 10, 1, 5),
+        "number": slider("repetition", 1, 50, 1, 1),
+    }
+    return Lab("Forty experiments", data, interval_scene, controls, INTERVAL_PRESETS, (8.0, 3.0))
+
+
+INTERVAL_PRESETS = {
+    "30 episodes": Preset(
+        {"n_episodes": 30},
+        "About as many as some published examples test on: the interval is some four points.",
+        lambda d: 0.03 < d.half_widths.mean() < 0.05,
+    ),
+    "600 episodes": Preset(
+        {"n_episodes": 600},
+        "The custom in the papers: the interval is about one point.",
+        lambda d: 0.006 < d.half_widths.mean() < 0.012,
+    ),
+    "one query": Preset(
+        {"n_episodes": 600, "n_query": 1},
+        "One query a class: a noisier judge of each episode, and an interval twice as wide.",
+        lambda d: d.half_widths.mean() > 0.014,
+    ),
+}
+
+
+# --- figures and measurements of the chapter ------------------------------------------------------
+
+
+def reveal(score: Estimate, guess: float | None) -> tuple[Figure, str]:
+    """1-NN's accuracy beside chance, with the reader's guess (in %), and the picture in words."""
+    fig = pictures.figure(7, 1.6)
+    axes = fig.subplots()
+    axes.axvline(20, color=COLOR["chance"], ls=":", label="chance")
+    low, mean, high = (100 * v for v in (score.low, score.mean, score.high))
+    label = f"1-NN on pixels: {mean:.1f} ± {high - mean:.1f} %"
+    axes.plot([low, high], [0, 0], color=COLOR["pixels"], lw=4)
+    axes.plot([mean], [0], "o", color=COLOR["pixels"], ms=9, label=label)
+    words = f"1-NN on pixels is right in {mean:.1f} % of the queries; chance is 20 %."
+    if guess is not None:
+        axes.plot([guess], [0], "D", color=COLOR["you"], ms=10, label=f"your guess: {guess:.0f} %")
+        words += f" Your guess was {guess:.0f} %."
+    axes.set(xlim=(0, 100), yticks=[], xlabel="right, in %")
+    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9)
+    return fig, words
+
+
+def sheet_figure(images: Tensor, name: str) -> tuple[Figure, str]:
+    """Drawings uint8 (characters, drawers, 28, 28), a row a character; and the picture in words."""
+    fig = pictures.figure(7, 0.62 * len(images) + 0.3)
+    axes = fig.subplots()
+    axes.imshow(pictures.sheet(images.numpy(), gap=4))
+    axes.axis("off")
+    axes.set_title(name, loc="left", fontsize=10)
+    rows, columns = images.shape[:2]
+    return fig, f"{rows} characters of the alphabet {name}, each drawn by {columns} people."
+
+
+def miss_rate(hits: Tensor, n_episodes: int, repeats: int) -> float:
+    """The part of `repeats` experiments whose 95 % interval misses the pool's mean."""
+    generator = torch.Generator().manual_seed(11)
+    accuracies = hits.mean(1).double()
+    drawn = accuracies[torch.randint(len(hits), (repeats, n_episodes), generator=generator)]
+    half_widths = 1.96 * drawn.std(1) / n_episodes**0.5
+    return float(((drawn.mean(1) - accuracies.mean()).abs() > half_widths).double().mean())
