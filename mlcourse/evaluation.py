@@ -18,10 +18,12 @@ class Estimate(NamedTuple):
 
     @property
     def low(self) -> float:
+        """The lower end of the interval."""
         return self.mean - self.half_width
 
     @property
     def high(self) -> float:
+        """The upper end of the interval."""
         return self.mean + self.half_width
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ def data_folder() -> Path:
 
 
 def home_folder() -> Path:
-    """The learner's own files: $MLCOURSE_HOME, `my_course/` of a checkout, or the user's data folder."""
+    """What the learner saves: $MLCOURSE_HOME, `my_course/` of a checkout, or a user's folder."""
     if named := os.environ.get("MLCOURSE_HOME"):
         return Path(named)
     return checkout() / "my_course" if checkout() else platformdirs.user_data_path("mlcourse")

@@ -46,7 +46,7 @@ def use_style() -> None:
 
 
 def figure(width: float = 8.0, height: float = 3.2) -> Figure:
-    """A figure of its own (inches, 100 shown pixels each), not pyplot's, so any thread may draw it."""
+    """A figure (inches of 100 shown pixels) that is not pyplot's: any thread may draw it."""
     fig = Figure(figsize=(width, height), dpi=100 * SHARPNESS, layout="constrained")
     FigureCanvasAgg(fig)
     return fig

@@ -151,8 +151,8 @@ class Card:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><th scope="row" style="text-align:left;padding:1px 16px 1px 0">{html.escape(n)}</th>'
-            f'<td style="text-align:left">{html.escape(t)}</td></tr>'
+            f'<tr style="text-align:left"><th scope="row">{html.escape(n)}</th>'
+            f'<td style="text-align:left;padding-left:16px">{html.escape(t)}</td></tr>'
             for n, t in self.lines.items()
         )
         return (

@@ -14,6 +14,19 @@ FOLDER = "MLCOURSE_TEST_FOLDER"  # set by the first process, inherited by xdist'
 HERE = Path(__file__).parent
 
 
+class OwnSettings:
+    """A plug-in, since hooks of this file would not be called for the notebooks in chapters/."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        """Each file begins without progress; only the claims of the notebooks themselves count."""
+        os.environ["MLCOURSE_HOME"] = str(Path(os.environ[FOLDER]) / "homes" / item.path.name)
+        if isinstance(item, IPyNbCell):
+            os.environ["MLCOURSE_CLAIMS"] = str(claims_file())
+        else:
+            os.environ.pop("MLCOURSE_CLAIMS", None)
+
+
 def is_main(config) -> bool:
     """False in a worker of pytest-xdist."""
     return not hasattr(config, "workerinput")
@@ -21,6 +34,7 @@ def is_main(config) -> bool:
 
 def pytest_configure(config):
     """Progress, predictions and claims of the tests live in a folder of their own."""
+    config.pluginmanager.register(OwnSettings())
     if is_main(config):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="mlcourse-tests-")
         os.environ.update(settings(os.environ[FOLDER]))
@@ -37,17 +51,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if (HERE / "browser") in item.path.parents:
             item.add_marker("browser")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    """Each file begins without progress; only the claims of the notebooks themselves count."""
-    folder = Path(os.environ[FOLDER])
-    os.environ["MLCOURSE_HOME"] = str(folder / "homes" / item.path.name)
-    if isinstance(item, IPyNbCell):
-        os.environ["MLCOURSE_CLAIMS"] = str(claims_file())
-    else:
-        os.environ.pop("MLCOURSE_CLAIMS", None)
 
 
 def claims_file() -> Path:

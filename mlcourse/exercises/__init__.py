@@ -5,7 +5,7 @@ import importlib
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from . import store
+from .. import store
 
 PROGRESS = "progress.json"
 

@@ -94,37 +94,37 @@ def judge_sampler(sample: Callable) -> None:
     judge_frequencies(sample, images[:4])
 
 
-def judge_frequencies(
-    sample: Callable, images: Tensor, n_way: int = 3, episodes: int = 200
-) -> None:
-    """All characters and drawings come up, and each character meets each label equally often."""
+def judge_frequencies(sample: Callable, images: Tensor, n_way: int = 3, n: int = 200) -> None:
+    """Over n episodes all characters and drawings come up, and no label belongs to a character."""
     generator, met = seeded(0), torch.zeros(len(images), n_way)
     seen = {kind: torch.zeros(images.shape[:2], dtype=torch.bool) for kind in ("support", "query")}
-    for _ in range(episodes):
+    for _ in range(n):
         answer = sample(images, n_way, 1, 2, generator)
         for kind, points in zip(seen, read_episode(answer, images, n_way, 1, 2)):
             for c, d, label in points:
                 seen[kind][c, d] = True
                 met[c, label] += kind == "support"
-    times = met.sum(1, keepdim=True)
-    never = int((times == 0).sum())
-    text = f"In {episodes} episodes {never} of {len(images)} characters never came up."
-    require(bool((times > 0).all()), "same characters", text)
+    never = int((met.sum(1) == 0).sum())
+    text = f"In {n} episodes {never} of {len(images)} characters never came up."
+    require(never == 0, "same characters", text)
     for kind, drawings in seen.items():
         never = (~drawings).any(0).nonzero().flatten().tolist()
-        text = (
-            f"In {episodes} episodes the drawings {never} of a character were never {kind} points."
-        )
+        text = f"In {n} episodes the drawings {never} of a character were never {kind} points."
         require(not never, "same drawings", text)
-    # under chance the counts are binomial: beyond 5.5 standard deviations once in millions
-    sd = (times / n_way * (1 - 1 / n_way)).sqrt()
-    c, label = divmod(int(((met - times / n_way) / sd).argmax()), n_way)
+    judge_label_counts(met)
+
+
+def judge_label_counts(met: Tensor) -> None:
+    """How often each character met each label (characters, n_way): by chance, or NotYet."""
+    times, n_way = met.sum(1, keepdim=True), met.shape[1]
+    # by chance the counts are binomial: beyond 5.5 standard deviations once in millions
+    off = (met - times / n_way) / (times / n_way * (1 - 1 / n_way)).sqrt()
+    c, label = divmod(int(off.argmax()), n_way)
     text = (
         f"Character {c} got the label {label} in {int(met[c, label])} of its {int(times[c])} "
-        "episodes; "
-        "it must be drawn anew in every episode which character gets which label."
+        "episodes; which character gets which label must be drawn anew in every episode."
     )
-    require(bool(((met - times / n_way).abs() < 5.5 * sd).all()), "leak", text)
+    require(bool((off.abs() < 5.5).all()), "leak", text)
 
 
 def read_episode(answer, images: Tensor, n_way: int, k_shot: int, n_query: int) -> list[list]:
@@ -133,18 +133,23 @@ def read_episode(answer, images: Tensor, n_way: int, k_shot: int, n_query: int) 
     four = isinstance(answer, (tuple, list)) and len(answer) == 4
     require(four, "return", f"Your function returned {describe(answer)}; return `{names}`.")
     swapped = [getattr(part, "ndim", 0) for part in answer[1:3]] == [4, 1]
-    require(
-        not swapped, "order", f"The second part has images, the third has labels; return `{names}`."
-    )
-    where = f"With n_way={n_way}, k_shot={k_shot}, n_query={n_query}"
+    text = f"The second part has images and the third has labels; return `{names}`."
+    require(not swapped, "order", text)
+    where = f"With n_way={n_way}, k_shot={k_shot}, n_query={n_query},"
     support = read_points("support", *answer[:2], images, n_way, k_shot)
     judge_points(f"{where} the support", support, n_way, k_shot)
     query = read_points("query", *answer[2:], images, n_way, n_query)
-    label_of = {c: label for c, _, label in support}
-    strange = len({c for c, _, _ in query} - set(label_of))
+    strange = len({c for c, _, _ in query} - {c for c, _, _ in support})
     text = f"{where} {strange} characters of the query are not in the support."
     require(strange == 0, "other characters", text)
     judge_points(f"{where} the query", query, n_way, n_query)
+    judge_pair(where, support, query)
+    return [support, query]
+
+
+def judge_pair(where: str, support: list[tuple], query: list[tuple]) -> None:
+    """The same labels in both sets, and no drawing in both, or NotYet."""
+    label_of = {c: label for c, _, label in support}
     renamed = len({c for c, _, label in query if label_of[c] != label})
     text = f"{where} {renamed} characters have one label in the support and another in the query."
     require(renamed == 0, "query labels", text)
@@ -154,15 +159,26 @@ def read_episode(answer, images: Tensor, n_way: int, k_shot: int, n_query: int) 
         "take both sets from one shuffled list, so that no drawing can be in both."
     )
     require(both == 0, "overlap", text)
-    return [support, query]
 
 
 def read_points(kind: str, x, y, images: Tensor, n_way: int, each: int) -> list[tuple]:
     """One set of an episode as a list of (character, drawing, label), or NotYet."""
-    n, picture = n_way * each, tuple(images.shape[2:])
     x, y = to_tensor(x), to_tensor(y)
     both = x is not None and y is not None
     require(both, "no tensors", f"{kind}_x and {kind}_y must be tensors.")
+    judge_inputs(kind, x, tuple(images.shape[2:]), n_way, each)
+    judge_targets(kind, y, n_way, each)
+    pool = images.flatten(0, 1).flatten(1) / 255
+    distance, place = (x.flatten(1)[:, None] - pool).abs().amax(2).min(1)
+    text = f"{kind}_x holds a picture that is not one of `images` divided by 255."
+    require(bool(distance.max() < 1e-3), "altered", text)
+    n = images.shape[1]
+    return [(i // n, i % n, label) for i, label in zip(place.tolist(), y.tolist())]
+
+
+def judge_inputs(kind: str, x: Tensor, picture: tuple, n_way: int, each: int) -> None:
+    """Shape, type and scale of the pictures of one set, or NotYet."""
+    n = n_way * each
     text = f"{kind}_x has the shape {tuple(x.shape)}, and it should be {(n, 1, *picture)}"
     require(x.shape != (n, *picture), "channel", f"{text}: `unsqueeze` adds a channel.")
     other_size = x.shape[1:] == (1, *picture) and len(x) != n
@@ -172,22 +188,18 @@ def read_points(kind: str, x, y, images: Tensor, n_way: int, each: int) -> list[
     require(x.dtype == torch.float32, "type", text)
     text = f"{kind}_x goes up to {float(x.max()):.0f}; divide the pixels by 255."
     require(bool(x.max() <= 1), "scale", text)
+
+
+def judge_targets(kind: str, y: Tensor, n_way: int, each: int) -> None:
+    """Shape, type and range of the labels of one set, or NotYet."""
+    n = n_way * each
     text = f"{kind}_y has the shape {tuple(y.shape)}, and it should be {(n,)}, one label a point."
     require(y.shape == (n,), "label shape", text)
     text = f"{kind}_y is {str(y.dtype)[6:]}; a label is a whole number (int64)."
     require(is_whole(y), "label type", text)
-    text = (
-        f"{kind}_y has labels from {int(y.min())} to {int(y.max())}; they go from 0 to {n_way - 1}."
-    )
-    require(y.min() >= 0 and y.max() < n_way, "label range", text)
-    pool = images.flatten(0, 1).flatten(1) / 255
-    distance, place = (x.flatten(1)[:, None] - pool).abs().amax(2).min(1)
-    text = f"{kind}_x holds a picture that is not one of `images` divided by 255."
-    require(bool(distance.max() < 1e-3), "altered", text)
-    n_drawings = images.shape[1]
-    return [
-        (i // n_drawings, i % n_drawings, label) for i, label in zip(place.tolist(), y.tolist())
-    ]
+    low, high = int(y.min()), int(y.max())
+    text = f"{kind}_y has labels from {low} to {high}; they go from 0 to {n_way - 1}."
+    require(low >= 0 and high < n_way, "label range", text)
 
 
 def judge_points(where: str, points: list[tuple], n_way: int, each: int) -> None:
@@ -503,8 +515,8 @@ def nearest(support_x, support_y, query_x):
         "one answer for each query.",
         "squeeze": "`squeeze()` removes every dimension of size 1, also the one of a single query. "
         "`flatten(1)` or `squeeze(1)` removes only the channel.",
-        "raised": "an index out of bounds after `argmin` comes from the wrong axis: it should name "
-        "a place in the support for each query.",
+        "raised": "if an index is out of bounds after `argmin`, it went along the wrong axis: it "
+        "should name a place in the support for each query.",
         "index": "if `places` are places in the support, `support_y[places]` are their labels.",
     },
     alternatives=(nearest_by_cdist, nearest_by_loop, nearest_by_numpy),
@@ -878,13 +890,7 @@ def leaks_by_unique(sample, generator):
 
 
 def toy_sampler(
-    n_way: int,
-    n_characters: int,
-    k_shot: int = 1,
-    n_query: int = 2,
-    overlap: float = 0.0,
-    copy: int | None = None,
-    fixed: bool = False,
+    n_way: int, n_characters: int, k_shot=1, n_query=2, overlap=0.0, copy=None, fixed=False
 ) -> Callable:
     """A sampler with the leaks asked for, over characters of 8 drawings with binary pixels.
 
@@ -916,45 +922,57 @@ def toy_sampler(
 
 def judge_leaks(answer_of: Callable) -> None:
     """Honest samplers and leaking ones; which are taken for which names the mistake."""
-
-    def answers(*samplers: Callable) -> list[bool]:
-        said = []
-        for seed, sample in enumerate(samplers):
-            answer = answer_of(sample, seeded(seed))
-            plain = to_tensor(answer)
-            text = f"Your function returned {describe(answer)}; return `True` or `False`."
-            require(plain is not None and plain.numel() == 1, "return", text)
-            yes_or_no = plain.dtype == torch.bool or (is_whole(plain) and int(plain) in (0, 1))
-            require(yes_or_no, "return", text)
-            said.append(bool(plain))
-        return said
-
-    honest = answers(
-        toy_sampler(5, 12), toy_sampler(2, 2), toy_sampler(3, 3, 2, 2), toy_sampler(5, 20, 1, 1)
-    )
-    copied = answers(toy_sampler(5, 12, 2, copy=0))
-    moved = answers(toy_sampler(5, 12, 2, copy=1), toy_sampler(3, 4, copy=2))
-    some = answers(toy_sampler(5, 12, overlap=1), toy_sampler(2, 3, 3, 1, overlap=1))
-    rare = answers(*[toy_sampler(5, 12, overlap=0.1) for _ in range(3)])
-    labelled = answers(toy_sampler(3, 3, fixed=True), toy_sampler(4, 12, 2, 1, fixed=True))
-    found = copied + moved + some + rare + labelled
+    said = {}
+    for kind, samplers in toy_samplers().items():
+        answers = [answer_of(sample, seeded(seed)) for seed, sample in enumerate(samplers)]
+        said[kind] = [read_yes_or_no(answer) for answer in answers]
+    honest, labels = said.pop("honest"), said.pop("labels")
+    overlap = sum(said.values(), [])
     text = (
         f"You said `True` to {sum(honest)} of {len(honest)} honest samplers. A drawing may be in "
         "the support of one episode and in the query of another, and a drawing that was seen once "
         "cannot show a fixed label."
     )
     require(not any(honest), "false alarm", text)
-    require(any(found), "always false", "You said `False` to every sampler, leaking or not.")
+    text = "You said `False` to every sampler, leaking or not."
+    require(any(overlap + labels), "always false", text)
     text = "You missed every sampler whose query points are also support points."
-    require(any(copied + moved + some + rare), "overlap missed", text)
+    require(any(overlap), "overlap missed", text)
     text = "You missed every sampler in which a character always has the same label."
-    require(any(labelled), "labels missed", text)
+    require(any(labels), "labels missed", text)
     text = "You missed an overlap in another order: compare each query with each support point."
-    require(all(moved), "positions", text)
+    require(all(said["moved"]), "positions", text)
     text = "You missed a sampler that overlaps in one episode of ten; look at 100 episodes or more."
-    require(all(rare), "rare overlap", text)
-    text = f"You missed {len(found) - sum(found)} of {len(found)} leaking samplers."
-    require(all(found), "missed", text)
+    require(all(said["rare"]), "rare overlap", text)
+    missed = (overlap + labels).count(False)
+    require(missed == 0, "missed", f"You missed {missed} of {len(overlap + labels)} leaks.")
+
+
+def toy_samplers() -> dict[str, list[Callable]]:
+    """Samplers by what is wrong with them; "labels" have fixed labels, the last four overlap."""
+    return {
+        "honest": [
+            toy_sampler(5, 12),
+            toy_sampler(2, 2),
+            toy_sampler(3, 3, 2, 2),
+            toy_sampler(5, 20, 1, 1),
+        ],
+        "labels": [toy_sampler(3, 3, fixed=True), toy_sampler(4, 12, 2, 1, fixed=True)],
+        "copied": [toy_sampler(5, 12, 2, copy=0)],
+        "moved": [toy_sampler(5, 12, 2, copy=1), toy_sampler(3, 4, copy=2)],
+        "some": [toy_sampler(5, 12, overlap=1), toy_sampler(2, 3, 3, 1, overlap=1)],
+        "rare": [toy_sampler(5, 12, overlap=0.1) for _ in range(3)],
+    }
+
+
+def read_yes_or_no(answer) -> bool:
+    """True or False from a bool, a 0, a 1, or a tensor of one of them, or NotYet."""
+    plain = to_tensor(answer)
+    text = f"Your function returned {describe(answer)}; return `True` or `False`."
+    require(plain is not None and plain.numel() == 1, "return", text)
+    fine = plain.dtype == torch.bool or (is_whole(plain) and int(plain) in (0, 1))
+    require(fine, "return", text)
+    return bool(plain)
 
 
 leak = Exercise(

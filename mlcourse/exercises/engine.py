@@ -110,8 +110,8 @@ class Exercise:
 
     def __call__(self, fn: Callable) -> Card:
         if not callable(fn):
-            own = self.reference.__name__
-            text = f"You gave {describe(fn)}; give the function itself: `check.{self.name}({own})`."
+            call = f"`check.{self.name}({self.reference.__name__})`"
+            text = f"You gave {describe(fn)}; give the function itself, without calling it: {call}."
             return Card("not yet", self.name, text, "not a function")
         with known_start():
             card = self._outcome(fn)
@@ -147,7 +147,7 @@ class Exercise:
         """The next hint: first one for the mistake just seen, if any, then from mild to strong."""
         if self._symptom in self.symptom_hints.keys() - self._helped:
             self._helped.add(self._symptom)
-            text = f"For what the check just saw: {self.symptom_hints[self._symptom]}"
+            text = f"For what the check saw: {self.symptom_hints[self._symptom]}"
             return Card("hint", self.name, text)
         last = self._tier == len(self.hints)
         self._tier = min(self._tier + 1, len(self.hints))
@@ -212,6 +212,7 @@ def known_start() -> Iterator[None]:
     dtype, python, arrays = torch.get_default_dtype(), random.getstate(), np.random.get_state()
     with contextlib.ExitStack() as stack:
         stack.callback(torch.set_default_dtype, dtype)
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         stack.callback(random.setstate, python)
         stack.callback(np.random.set_state, arrays)
         for context in (torch.random.fork_rng(devices=[]), torch.enable_grad(), np.printoptions()):
@@ -219,6 +220,7 @@ def known_start() -> Iterator[None]:
         stack.enter_context(torch._tensor_str.printoptions())
         stack.enter_context(contextlib.redirect_stdout(sys.stdout))
         torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(1)  # the tensors are tiny; on a busy machine this is ten times faster
         torch.default_generator.manual_seed(0)
         random.seed(0)
         np.random.seed(0)

@@ -107,7 +107,7 @@ def first_scene(fig):
     left.set(xlabel="x", ylabel="y", xlim=(-5, 5), ylim=(-7, 7))
     left.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9, handlelength=1.6)
     (errors,) = right.plot([], [], "o-", color=COLOR["query"], label="this wave", **moves)
-    (mean,) = right.plot([], [], "s:", color=COLOR["you"], ms=4, label="mean of 200 others", **moves)
+    (mean,) = right.plot([], [], "s:", color=COLOR["query"], ms=4, label="200 others", **moves)
     right.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9, handlelength=1.6)
     right.set(xlabel="gradient steps", ylabel="error on unseen points, Q", yscale="log")
     right.set(xlim=(-0.5, 10.5), ylim=(5e-5, 2e4), yticks=[1e-4, 1e-2, 1, 1e2, 1e4])

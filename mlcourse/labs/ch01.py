@@ -105,7 +105,7 @@ def game_scene(fig):
         bars[who] = (i, line, dot, right.text(50, i - 0.25, "", ha="center", fontsize=9, **moves))
 
     def update(table: Table) -> str:
-        query.set_data(table.round.query)
+        query.set_data(table.round.query.numpy())
         row.set_data(pictures.sheet(table.round.support[None].numpy(), gap=6))
         x = 70 + 34 * table.round.answer
         show = table.choice is not None
@@ -313,12 +313,12 @@ EPISODE_PRESETS = {
     "5-way 1-shot": Preset(
         {"n_way": 5, "k_shot": 1},
         "The most cited setting: pixels alone are right far more often than one time in five.",
-        lambda d: d.score.low > 0.2,
+        lambda d: 0.25 < d.score.low and d.score.mean < 0.55,
     ),
     "20-way 1-shot": Preset(
         {"n_way": 20, "k_shot": 1},
         "Four times as many classes: harder, yet still well above chance, which is now 5 %.",
-        lambda d: 0.05 < d.score.low and d.score.mean < 0.4,
+        lambda d: d.score.low > 0.05 and d.score.mean < 0.4,
     ),
     "ten shots": Preset(
         {"n_way": 5, "k_shot": 10},

@@ -141,7 +141,10 @@ class Lab(W.VBox):
     def button(self, name: str, preset: Preset) -> W.Button:
         """A preset's button; pressing it moves the sliders and says what will be seen."""
         button = W.Button(
-            description=name, tooltip=preset.says, button_style="info", layout=W.Layout(width="auto")
+            description=name,
+            tooltip=preset.says,
+            button_style="info",
+            layout=W.Layout(width="auto"),
         )
         button.on_click(lambda _: self.set(preset.values, preset.says))
         return button

@@ -1,11 +1,11 @@
 """Predict first: a reader's guess, kept in a local file and overlaid on the result."""
 
+import contextlib
 import html
 
 import ipywidgets as W
 
-from .. import pictures
-from ..exercises import store
+from .. import pictures, store
 from .engine import NameControls, slider
 
 FILE = "predictions.json"
@@ -13,7 +13,9 @@ FILE = "predictions.json"
 
 def guess(name: str) -> float | None:
     """The committed guess of this name, or None when there is none."""
-    return store.load_json(FILE).get(name)
+    with contextlib.suppress(OSError):  # a file that cannot be read is as good as none
+        return store.load_json(FILE).get(name)
+    return None
 
 
 class Predict(W.VBox):

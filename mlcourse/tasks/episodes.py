@@ -88,14 +88,15 @@ class Characters:
         classes, drawings = draw_indices(pool, n_tasks, k_shot + n_query, generator, n_way)
         images, where = self.images.flatten(0, 1), classes * pool[1] + drawings
 
-        def points(these: slice) -> Points:
-            picked = where[..., these].flatten(1)
-            order = torch.rand(picked.shape, generator=generator).argsort(1)
-            x = images.index_select(0, picked.gather(1, order).flatten().to(images.device))
-            y = (order // (picked.shape[1] // n_way)).to(images.device)
-            return Points(x.view(*order.shape, 1, *x.shape[1:]).float().div_(255), y)
-
-        return Episode(points(slice(k_shot)), points(slice(k_shot, None)))
+        sets = where.split([k_shot, n_query], -1)
+        sizes = [n_way * k_shot, n_way * n_query]
+        orders = [torch.rand(n_tasks, n, generator=generator).argsort(1) for n in sizes]
+        picked = [s.flatten(1).gather(1, o).flatten() for s, o in zip(sets, orders)]
+        x = images.index_select(0, torch.cat(picked).to(images.device)).float().div_(255)
+        parts = x.split([n_tasks * n for n in sizes])  # one gather for both sets is faster
+        xs = (part.view(n_tasks, n, 1, *x.shape[1:]) for part, n in zip(parts, sizes))
+        ys = ((o // s.shape[-1]).to(images.device) for s, o in zip(sets, orders))
+        return Episode(*map(Points, xs, ys))
 
 
 def draw_indices(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .. import paths
+from . import paths
 
 _said: set[str] = set()
 
@@ -26,7 +26,7 @@ def load_json(name: str, valid: Callable[[dict], bool] = lambda data: True) -> d
         data = json.loads(path.read_bytes())
         if isinstance(data, dict) and valid(data):
             return data
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError):
         pass
