@@ -10,6 +10,7 @@ import ipywidgets as W
 import matplotlib
 import numpy as np
 from IPython.display import display
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -38,6 +39,22 @@ STYLE = {
     "lines.linewidth": 2,
 }
 SHARPNESS = 1.25  # pixels drawn for each pixel shown, for projectors and dense screens
+
+
+def moving_interval(axes: Axes, colour: str, upright: bool = False) -> Callable:
+    """A dot on a bar, for a mean and its interval; returns `move(low, mean, high, at)`.
+
+    upright: the interval is vertical, above `at` on the x axis. A mean of None hides the dot.
+    """
+    (bar,) = axes.plot([], [], color=colour, lw=4, animated=True)
+    (dot,) = axes.plot([], [], "o", color=colour, ms=10, clip_on=False, animated=True)
+
+    def move(low: float, mean: float | None, high: float, at: float) -> None:
+        points = ([low, high], [at, at]), ([], []) if mean is None else ([mean], [at])
+        for line, (along, across) in zip((bar, dot), points):
+            line.set_data(*((across, along) if upright else (along, across)))
+
+    return move
 
 
 def use_style() -> None:

@@ -26,7 +26,7 @@ def load_json(name: str, valid: Callable[[dict], bool] = lambda data: True) -> d
         data = json.loads(path.read_bytes())
         if isinstance(data, dict) and valid(data):
             return data
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return {}
     except (ValueError, RecursionError):
         pass

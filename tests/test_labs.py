@@ -223,7 +223,7 @@ def test_the_first_lab_steps_are_gradient_steps():
 def test_the_limit_is_where_steps_begin_to_overshoot():
     """Along the steepest direction the error shrinks just below 2/λ and grows just above."""
     x = SineTasks().sample(1, 5, 1, torch.Generator().manual_seed(4)).support.x[0]
-    design = np.concatenate([np.sin(x), np.cos(x)], 1)
+    design = np.concatenate([np.sin(x.numpy()), np.cos(x.numpy())], 1)
     values, vectors = np.linalg.eigh(2 * design.T @ design / 5)
     assert ch00.steepest(x) == pytest.approx(values[-1], abs=1e-12)
     start, y = torch.from_numpy(vectors[:, -1].copy()), torch.zeros_like(x)

@@ -38,7 +38,7 @@ course = start("00", characters=True)
 # %%
 from mlcourse.labs.predict import guess, predict
 
-predict("bold", "From which α on is the curve worse after ten steps?", 0.0, 2.5, 0.05, 0.5)
+predict("bold", "From which α on do ten steps do harm?", 0.0, 2.5, 0.05, 0.5)
 
 # %% [markdown]
 # Now move the sliders, by mouse or with Tab and the arrow keys. The blue buttons set
@@ -119,9 +119,10 @@ from mlcourse.labs import ch00
 support = Points(waves.support.x[0], waves.support.y[0])
 hessian = torch.func.hessian(support_loss)(params, support)
 by_lab = ch00.practise(tasks=100, k_shot=5, inner_lr=0.3, steps=1, outer_lr=0.1)
-claim((params - by_lab).abs().max() < 1e-12, "This cell and the lab agree to 12 digits.")
+claim((params - by_lab).abs().max() < 1e-12, "Cell and lab agree to 12 digits.")
 steepest = torch.linalg.eigvalsh(hessian)[-1]
-claim(abs(steepest - ch00.steepest(support.x)) < 1e-12, "So do H and the lab's limit 2/λ.")
+by_hand = ch00.steepest(support.x)
+claim(abs(steepest - by_hand) < 1e-12, "So do their largest eigenvalues of H.")
 
 # %% [markdown]
 # Did practice help? Look at the average over 200 new waves, five points each, one step,
@@ -177,8 +178,8 @@ check.error(mean_squared_error)
 
 # %%
 torch.manual_seed(0)
-net = torch.nn.Sequential(torch.nn.Linear(1, 40), torch.nn.Tanh(), torch.nn.Linear(40, 1))
-net = net.double()
+layers = torch.nn.Linear(1, 40), torch.nn.Tanh(), torch.nn.Linear(40, 1)
+net = torch.nn.Sequential(*layers).double()
 optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
 x = torch.linspace(-3, 3, 50, dtype=torch.float64).unsqueeze(1)
 
@@ -213,7 +214,8 @@ from mlcourse.runtime import carry_on
 
 def convolve(device):
     drawings = course.characters.evaluation.images[:50, 0].to(device).float() / 255
-    filters = torch.randn(8, 1, 3, 3, generator=torch.Generator().manual_seed(0)).to(device)
+    generator = torch.Generator().manual_seed(0)  # on the CPU: the same on every device
+    filters = torch.randn(8, 1, 3, 3, generator=generator).to(device)
     return torch.nn.functional.conv2d(drawings.unsqueeze(1), filters).cpu()
 
 

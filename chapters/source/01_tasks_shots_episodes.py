@@ -29,17 +29,21 @@ course = start("01", characters=True)
 # you on the same questions: a program that compares pixels, and chance.
 #
 # First a guess about the program. It takes the candidate whose pixels are nearest to the
-# question's, nothing else. How often is it right?
+# question's: it subtracts the two pictures, squares, adds up, and picks the smallest sum.
+# It knows nothing about strokes, slant or size, and it does not learn. How often is it
+# right?
 
 # %%
 from mlcourse.labs.predict import guess, predict
 
-predict("pixels", "Right answers of the pixel program, in 100 questions?", 0, 100, 1, 50, " %")
+predict("pixels", "How many of 100 will pixels get right?", 0, 100, 1, 50, " %")
 
 # %% [markdown]
 # Play ten rounds; the numbers are buttons, and Tab and Enter work too. Watch the bars on
 # the right more than the dots. A bar holds every true skill that is compatible with the
-# score so far, and it shrinks slowly.
+# score so far, and it shrinks slowly. All three players meet the same questions, so a
+# hard one is hard for everybody. The order of the questions is fixed: a class in a
+# lecture room and you at home play the same game.
 
 # %% tags=["nbval-ignore-output"]
 from mlcourse.labs.ch01 import Game
@@ -86,9 +90,13 @@ claim(pixels.half_width < 0.012, "600 episodes pin it down to about one point.")
 # *8 minutes*
 #
 # A **task** is a small learning problem: a few examples to learn from and some to be
-# judged on. One task teaches nobody how to learn. A *family* of tasks does. The smallest
-# useful family is made of sine waves: amplitude from 0.1 to 5, phase from 0 to π, points
-# between −5 and 5. Each wave is a task; you get K points of it.
+# judged on. One task teaches nobody how to learn. A *family* of tasks does: whatever its
+# members share need not be learned again for each of them. Learning to learn means to
+# practise on some tasks of a family and to be judged on **new** ones.
+#
+# The smallest useful family is made of sine waves: amplitude from 0.1 to 5, phase from 0
+# to π, points between −5 and 5. Each wave is a task; you get K points of it. It is the
+# family on which MAML was first shown.
 
 # %%
 from mlcourse.tasks import SineTasks
@@ -115,27 +123,35 @@ fig = figure(7, 2.6)
 axes = fig.subplots()
 axes.plot(x, waves.T, color=COLOR["before"], alpha=0.03, lw=1)
 axes.plot(x, mean_wave, color=COLOR["after"], label="mean of 1000 waves")
-axes.plot(x, -5.1 / torch.pi * torch.cos(x), ":", color=COLOR["truth"], label="−(5.1/π) cos x")
+theory = -5.1 / torch.pi * torch.cos(x)
+axes.plot(x, theory, ":", color=COLOR["truth"], label="−(5.1/π) cos x")
 axes.set(xlabel="x", ylabel="y", ylim=(-5.5, 5.5))
 axes.legend(ncols=2, loc="upper center", fontsize=9)
 show(fig, "A thousand sine waves fill a band; their mean is a cosine of height 1.6.")
 
 # %% [markdown]
 # The mean is not flat. Phases fill only half a circle, so the waves do not cancel: the
-# average of the family is −(5.1/π) cos x. Remember this curve. A network trained on all
-# tasks at once learns it, and it is nobody's wave.
+# average of the family is −(5.1/π) cos x. Remember this curve. It has the smallest mean
+# squared error that a single function can have on this family, so it is what you get
+# when you train one network on all tasks at once and never tell it which task it is on.
+# Is it of use for a single wave?
 
 # %%
-gap = (mean_wave + 5.1 / torch.pi * torch.cos(x)).abs().max()
+gap = (mean_wave - theory).abs().max()
 claim(gap < 0.3, "The mean of 1000 waves is −(5.1/π) cos x to within 0.3.")
-nearest_wave = ((waves - mean_wave) ** 2).mean(1).min()
-print(f"distance of the mean from the nearest wave: {nearest_wave:.3f}")
+off = ((waves - mean_wave) ** 2).mean(1)
+claim(off.min() < 0.1, "It is close to one of the waves: amplitude 1.6, phase π/2.")
+claim((off > 1).double().mean() > 0.5, "From most waves it is off by more than 1.")
 
 # %% [markdown]
-# Every wave is A cos φ times sin x minus A sin φ times cos x: two numbers. Two points
-# determine them. A learner that *knows the family* needs two points for a task that a
-# network without that knowledge cannot learn from ten. Knowledge of the family is what
-# meta-learning is after.
+# The average answer is a fair answer to one task and a poor one to most, and nothing in
+# it says in which direction to go for *this* task. What is needed is not an answer but a
+# way to find one.
+#
+# Here is such a way. Every wave is A cos φ times sin x minus A sin φ times cos x: two
+# unknown numbers, so two points determine them. A learner that *knows the family* needs
+# two points where a network without that knowledge fails with ten. Knowledge of the
+# family is what meta-learning is after.
 
 # %%
 basis = torch.cat([torch.sin(tasks.support.x), torch.cos(tasks.support.x)], -1)
@@ -152,6 +168,11 @@ claim(error < 1e-12, "Two points are enough for one who knows the family.")
 # alphabets, each drawn once by 20 people (Lake, Salakhutdinov and Tenenbaum,
 # [Science 2015](https://doi.org/10.1126/science.aab3050); MIT licence). Its authors put
 # 30 alphabets into a *background* set, to practise on, and 20 into an *evaluation* set.
+#
+# The two sets share no character and no alphabet. This is the rule that makes few-shot
+# learning honest: **classes are disjoint**. In ordinary classification the test drawings
+# are new and the classes are old. Here the classes themselves are new, so a network that
+# has learned 964 characters by heart has learned nothing that it can use directly.
 
 # %%
 background, evaluation = course.characters.background, course.characters.evaluation
@@ -178,7 +199,11 @@ show(*sheet_figure(first, evaluation.alphabets[0]))
 #
 # An **N-way K-shot episode** is one task: N classes, K labelled examples of each (the
 # **support set** S), and some more drawings of the same classes to be judged on (the
-# **query set** Q). Draw one by hand, four lines at a time. First, which characters:
+# **query set** Q). A learner may do with S whatever it likes: compare, average, take
+# gradient steps. The labels of Q are for the judge alone. The game you played was 5-way
+# 1-shot with one query.
+#
+# Draw one by hand, a few lines at a time. First, which characters:
 
 # %%
 n_way, k_shot, n_query = 5, 1, 3
@@ -219,7 +244,7 @@ many.support.x.shape, many.query.y.shape
 # %%
 again = evaluation.sample(1, 1, 3, torch.Generator().manual_seed(7))
 twice = evaluation.sample(1, 1, 3, torch.Generator().manual_seed(7))
-claim(torch.equal(again.query.x, twice.query.x), "The same seed gives the same episode.")
+claim(torch.equal(again.query.x, twice.query.x), "One seed, one episode.")
 counts = many.query.y.flatten().bincount()
 claim(counts.unique().numel() == 1, "Every label has as many queries as any other.")
 
@@ -258,12 +283,15 @@ episode_lab(evaluation)
 
 # %% [markdown]
 # More ways make a task harder, more shots make it easier. Both are part of an accuracy's
-# meaning: "87 %" says nothing, "87 %, 5-way 1-shot" says something. Here are four
-# settings with 200 episodes each.
+# meaning: "87 %" says nothing, "87 %, 5-way 1-shot" says something, and "87 ± 1 %, 5-way
+# 1-shot, 600 episodes, new alphabets" says what you need to know. The number of queries
+# changes nothing about the task. It only says how closely each task is judged. Here are
+# four settings with 200 episodes each.
 
 # %%
 def baseline(n_way, k_shot):
-    episodes = evaluation.sample(200, k_shot, 5, torch.Generator().manual_seed(1), n_way)
+    draw = torch.Generator().manual_seed(1)
+    episodes = evaluation.sample(200, k_shot, 5, draw, n_way)
     return estimate(accuracy(ch01.nearest(episodes), episodes.query.y))
 
 
@@ -290,7 +318,7 @@ claim(ratio[0] > ratio[1], "… and yet further above chance, as a ratio.")
 one = episodes.query.x[0, 0]
 distances = torch.stack([((one - other) ** 2).sum() for other in episodes.support.x[0]])
 label = episodes.support.y[0, distances.argmin()]
-claim(label == ch01.nearest(episodes)[0, 0], "By hand and in the package: the same label.")
+claim(label == ch01.nearest(episodes)[0, 0], "By hand or by package: one label.")
 
 # %% [markdown]
 # Write it for all queries of an episode at once. *Exercise, about 8 minutes, ●○○.*
@@ -329,7 +357,8 @@ claim(gain.low > 0.02, "The mean wins by over 2 points.", data=course.characters
 
 # %% [markdown]
 # Both methods met the *same* 600 episodes, so the interval is one of the **paired
-# difference**: what is hard for both cancels. Keep the nearest mean in mind. Put a
+# difference**: what is hard for both cancels. Why does the mean win? Five people's
+# wobbles average out, and what they agree on stays. Keep the nearest mean in mind. Put a
 # network in front of it and you have a Prototypical Network.
 #
 # Write it for support drawings in any order. *Exercise, about 8 minutes, ●●○.*
@@ -338,8 +367,8 @@ claim(gain.low > 0.02, "The mean wins by over 2 points.", data=course.characters
 def nearest_mean(support_x, support_y, query_x):
     """For each query the label whose drawings have the nearest mean (squared distance).
 
-    support_x: float32 (support, 1, h, w); support_y: int64 (support,), in any order, and
-    one label may have more drawings than another; query_x: float32 (queries, 1, h, w).
+    support_x: float32 (support, 1, h, w); support_y: int64 (support,), in any order;
+    one label may have more drawings than another. query_x: float32 (queries, 1, h, w).
     Returns labels, int64 (queries,).
     """
     raise NotImplementedError
@@ -391,9 +420,13 @@ claim(0.03 < missed[600] < 0.07, "600 episodes: 3 to 7 % of the intervals miss."
 claim(0.03 < missed[30] < 0.09, "30 episodes: 3 to 9 % miss; wide, but honest.")
 
 # %% [markdown]
-# So 600 episodes are a custom with a reason: the half-width is about one point. The
-# interval is about *these characters*: it says how the mean would move with other
-# episodes, not with another alphabet or another training run.
+# So 600 episodes are a custom with a reason: the half-width is about one point. With few
+# episodes the promise is kept a little less well, because the deviation itself is then
+# estimated from little.
+#
+# Know what the interval is about. It says how far the mean would move with *other
+# episodes of the same characters*. It does not know about other alphabets, another
+# training run or another choice of settings. Those need repeats of their own.
 
 # %% [markdown]
 # ## 7 · What goes wrong
@@ -433,7 +466,8 @@ numbers = classes.squeeze(-1)
 parrot = (5 * numbers / len(evaluation)).long()
 sorted_labels = numbers.argsort(1).argsort(1)
 permuted = torch.arange(5).expand(600, 5)
-claim(accuracy(parrot, sorted_labels).mean() > 0.35, "Sorted labels: the parrot beats 35 %.")
+clever = accuracy(parrot, sorted_labels).mean()
+claim(clever > 0.35, "Sorted labels: the parrot beats 35 %.")
 honest = estimate(accuracy(parrot, permuted))
 claim(honest.low < 0.2 < honest.high, "Permuted labels: the parrot is at chance.")
 
@@ -450,7 +484,8 @@ claim(honest.low < 0.2 < honest.high, "Permuted labels: the parrot is at chance.
 
 # %%
 few, all_of_them = hits[:32, :5].mean(1), hits[:, :5].mean(1)
-claim(abs(few.std() - all_of_them.std()) < 0.03, "The deviation: the same for 32 and 2000.")
+change = abs(few.std() - all_of_them.std())
+claim(change < 0.03, "The deviation: within 3 points for 32 and 2000 episodes.")
 width = estimate(few).half_width / estimate(all_of_them).half_width
 claim(6 < width < 10, "The interval of 32 episodes is some 8 times as wide as of 2000.")
 
@@ -515,7 +550,8 @@ claim(fair, "Shuffled support labels: chance, as it must be.", data=course.chara
 
 # %%
 train, test = course.characters.papers_split(seed=0)
-claim((len(train), len(test)) == (4800, 1692), "1200 and 423 characters, four turns each.")
+sizes = len(train), len(test)
+claim(sizes == (4800, 1692), "1200 and 423 characters, four turns each.")
 both = set(train.alphabet.tolist()) & set(test.alphabet.tolist())
 claim(len(both) > 40, "A random split has most alphabets on both sides.")
 
@@ -543,7 +579,7 @@ print(claims.tally())
 #
 # Three questions, to answer without looking. Why are labels drawn anew in each episode?
 # What halves an interval? Which single curve describes a thousand sine waves best, and
-# why is it useless for each of them?
+# why is it of little use for most of them?
 #
 # To read: the [Omniglot repository](https://github.com/brendenlake/omniglot), and the
 # paper that set the N-way K-shot protocol

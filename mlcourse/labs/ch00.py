@@ -98,32 +98,53 @@ def first_data(
 def first_scene(fig):
     """The wave, its points, the curve before and after; and the error step by step."""
     left, right = fig.subplots(1, 2, width_ratios=[3, 2])
-    flat = torch.zeros_like(CURVE)
-    moves = {"animated": True}
-    (truth,) = left.plot(CURVE, flat, ":", color=COLOR["truth"], label="true wave", **moves)
-    (before,) = left.plot(CURVE, flat, "--", color=COLOR["before"], label="before, θ", **moves)
-    (after,) = left.plot(CURVE, flat, color=COLOR["after"], label="after, θ′", **moves)
-    (dots,) = left.plot([], [], "o", color=COLOR["support"], ms=8, label="support, S", **moves)
-    left.set(xlabel="x", ylabel="y", xlim=(-5, 5), ylim=(-7, 7))
-    left.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9, handlelength=1.6)
-    (errors,) = right.plot([], [], "o-", color=COLOR["query"], label="this wave", **moves)
-    (mean,) = right.plot([], [], "s:", color=COLOR["query"], ms=4, label="200 others", **moves)
-    right.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9, handlelength=1.6)
-    right.set(xlabel="gradient steps", ylabel="error on unseen points, Q", yscale="log")
-    right.set(xlim=(-0.5, 10.5), ylim=(5e-5, 2e4), yticks=[1e-4, 1e-2, 1, 1e2, 1e4])
-    right.minorticks_off()
-    note = right.text(0.97, 0.93, "", transform=right.transAxes, ha="right", **moves)
+    curves, errors = curve_scene(left), error_scene(right)
 
     def update(data: FirstLab) -> str:
-        truth.set_ydata(data.truth)
-        before.set_ydata(data.before)
-        after.set_ydata(data.after)
+        curves(data)
+        errors(data)
+        return first_words(data)
+
+    return update
+
+
+LEGEND = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "handlelength": 1.6}
+
+
+def curve_scene(axes):
+    """The wave, its support points, the curve before and after."""
+    flat, moves = torch.zeros_like(CURVE), {"animated": True}
+    (truth,) = axes.plot(CURVE, flat, ":", color=COLOR["truth"], label="true wave", **moves)
+    (before,) = axes.plot(CURVE, flat, "--", color=COLOR["before"], label="before, θ", **moves)
+    (after,) = axes.plot(CURVE, flat, color=COLOR["after"], label="after, θ′", **moves)
+    (dots,) = axes.plot([], [], "o", color=COLOR["support"], ms=8, label="support, S", **moves)
+    axes.set(xlabel="x", ylabel="y", xlim=(-5, 5), ylim=(-7, 7))
+    axes.legend(ncols=4, **LEGEND)
+
+    def update(data: FirstLab) -> None:
+        for line, y in ((truth, data.truth), (before, data.before), (after, data.after)):
+            line.set_ydata(y)
         dots.set_data(*data.support)
-        for line, losses in ((errors, data.query_losses), (mean, data.mean_losses)):
+
+    return update
+
+
+def error_scene(axes):
+    """The error on unseen points after each step, and whether α is above its limit."""
+    query, moves = COLOR["query"], {"animated": True}
+    (one,) = axes.plot([], [], "o-", color=query, label="this wave", **moves)
+    (mean,) = axes.plot([], [], "s:", color=query, ms=4, label="200 others", **moves)
+    axes.legend(ncols=2, **LEGEND)
+    axes.set(xlabel="gradient steps", ylabel="error on unseen points, Q", yscale="log")
+    axes.set(xlim=(-0.5, 10.5), ylim=(5e-5, 2e4), yticks=[1e-4, 1e-2, 1, 1e2, 1e4])
+    axes.minorticks_off()
+    note = axes.text(0.97, 0.93, "", transform=axes.transAxes, ha="right", **moves)
+
+    def update(data: FirstLab) -> None:
+        for line, losses in ((one, data.query_losses), (mean, data.mean_losses)):
             line.set_data(range(len(losses)), losses.clamp(1e-4, 1e4))
         sign = ">" if data.inner_lr > data.limit else "≤"
         note.set_text(f"α = {data.inner_lr:.2f} {sign} 2/λ = {data.limit:.2f}")
-        return first_words(data)
 
     return update
 

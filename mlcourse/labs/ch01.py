@@ -85,37 +85,52 @@ def game_scene(fig):
     """The question, its five candidates, and the scores with their intervals."""
     fig.set_layout_engine("none")
     left, right = fig.add_axes((0, 0, 0.58, 1)), fig.add_axes((0.74, 0.2, 0.24, 0.76))
-    left.axis("off")
-    moves, gray = {"animated": True}, {"vmin": 0, "vmax": 1, "animated": True}
-    query = left.imshow(np.zeros((1, 1)), extent=(0, 56, 84, 28), **gray)
-    row = left.imshow(np.zeros((1, 1)), extent=(70, 240, 76, 42), **gray)
-    left.set(xlim=(0, 240), ylim=(100, 0))
-    left.text(28, 24, "this one …", ha="center", color=COLOR["query"], weight="bold")
-    left.text(155, 24, "… is which of these?", ha="center", color=COLOR["support"], weight="bold")
-    for i in range(5):
-        left.text(87 + 34 * i, 80, str(i + 1), ha="center", va="top", fontsize=13)
-    (box,) = left.plot([], [], color=COLOR["truth"], lw=2.5, clip_on=False, **moves)
-    right.set(xlim=(0, 100), ylim=(2.5, -0.7), xlabel="right, in % of the rounds")
-    right.set_yticks(range(3), PLAYERS.values())
-    right.axvline(20, color=COLOR["chance"], ls=":", lw=1)
-    bars = {}
-    for i, who in enumerate(PLAYERS):
-        (line,) = right.plot([], [], color=COLOR[who], lw=4, **moves)
-        (dot,) = right.plot([], [], "o", color=COLOR[who], ms=10, clip_on=False, **moves)
-        bars[who] = (i, line, dot, right.text(50, i - 0.25, "", ha="center", fontsize=9, **moves))
+    ask, tell = question_scene(left), score_scene(right)
 
     def update(table: Table) -> str:
-        query.set_data(table.round.query.numpy())
-        row.set_data(pictures.sheet(table.round.support[None].numpy(), gap=6))
-        x = 70 + 34 * table.round.answer
-        show = table.choice is not None
-        box.set_data(*([x, x + 34, x + 34, x, x], [40, 40, 78, 78, 40]) if show else ([], []))
-        for who, (i, line, dot, text) in bars.items():
-            won, rounds, low, high = table.scores[who]
-            line.set_data([100 * low, 100 * high], [i, i])
-            dot.set_data([100 * won / rounds] if rounds else [], [i] if rounds else [])
-            text.set_text(f"{won} of {rounds}" if rounds else "0 of 0: it could be anything")
+        ask(table.round, table.choice is not None)
+        tell(table.scores)
         return game_words(table)
+
+    return update
+
+
+def question_scene(axes):
+    """The query, the five candidates under their numbers, and a box for the answer."""
+    axes.axis("off")
+    gray = {"vmin": 0, "vmax": 1, "animated": True}
+    query = axes.imshow(np.zeros((1, 1)), extent=(0, 56, 84, 28), **gray)
+    row = axes.imshow(np.zeros((1, 1)), extent=(70, 240, 76, 42), **gray)
+    axes.set(xlim=(0, 240), ylim=(100, 0))
+    axes.text(28, 24, "this one …", ha="center", color=COLOR["query"], weight="bold")
+    axes.text(155, 24, "… is which of these?", ha="center", color=COLOR["support"], weight="bold")
+    for i in range(5):
+        axes.text(87 + 34 * i, 80, str(i + 1), ha="center", va="top", fontsize=13)
+    (box,) = axes.plot([], [], color=COLOR["truth"], lw=2.5, clip_on=False, animated=True)
+
+    def update(r: Round, show: bool) -> None:
+        query.set_data(r.query.numpy())
+        row.set_data(pictures.sheet(r.support[None].numpy(), gap=6))
+        x = 70 + 34 * r.answer
+        box.set_data(*([x, x + 34, x + 34, x, x], [40, 40, 78, 78, 40]) if show else ([], []))
+
+    return update
+
+
+def score_scene(axes):
+    """Each player's share of rounds won, with its interval."""
+    axes.set(xlim=(0, 100), ylim=(2.5, -0.7), xlabel="right, in % of the rounds")
+    axes.set_yticks(range(3), PLAYERS.values())
+    axes.axvline(20, color=COLOR["chance"], ls=":", lw=1)
+    style = {"ha": "center", "fontsize": 9, "animated": True}
+    texts = [axes.text(50, i - 0.25, "", **style) for i in range(3)]
+    moves = [pictures.moving_interval(axes, COLOR[who]) for who in PLAYERS]
+
+    def update(scores: dict[str, Score]) -> None:
+        for i, who in enumerate(PLAYERS):
+            won, rounds, low, high = scores[who]
+            moves[i](100 * low, 100 * won / rounds if rounds else None, 100 * high, i)
+            texts[i].set_text(f"{won} of {rounds}" if rounds else "0 of 0: it could be anything")
 
     return update
 
@@ -220,46 +235,48 @@ def episode_data(
 def episode_scene(fig):
     """Support and query, a row a class; and 1-NN's accuracy beside chance."""
     left, right = fig.subplots(1, 2, width_ratios=[3, 1])
-    left.axis("off")
-    moves = {"animated": True}
-    page = left.imshow(np.zeros((1, 1)), vmin=0, vmax=1, aspect="auto", **moves)
-    left.set(xlim=(0, 600), ylim=(304, -30))
-    (wrong,) = left.plot([], [], "x", color=COLOR["after"], mew=2, **moves)
-    heads = {}
-    for name in ("support", "query"):
-        (line,) = left.plot([], [], color=COLOR[name], lw=3, **moves)
-        heads[name] = line, left.text(0, -9, "", color=COLOR[name], weight="bold", **moves)
+    lay_out = grid_scene(left)
     right.set(ylim=(0, 100), xlim=(-0.5, 1.5), ylabel="right, in %")
     right.set_title(f"over {N_EPISODES} episodes", fontsize=10)
     right.set_xticks([0, 1], ["1-NN", "chance"])
-    (bar,) = right.plot([], [], color=COLOR["pixels"], lw=4, **moves)
-    (dot,) = right.plot([], [], "o", color=COLOR["pixels"], ms=10, **moves)
-    (guess,) = right.plot([], [], "D", color=COLOR["chance"], ms=9, **moves)
+    move = pictures.moving_interval(right, COLOR["pixels"], upright=True)
+    (guess,) = right.plot([], [], "D", color=COLOR["chance"], ms=9, animated=True)
 
     def update(data: EpisodeLab) -> str:
+        lay_out(data)
+        move(100 * data.score.low, 100 * data.score.mean, 100 * data.score.high, 0)
+        guess.set_data([1], [100 / len(data.support)])
+        return episode_words(data)
+
+    return update
+
+
+def grid_scene(axes):
+    """The drawings in blocks of rows, heads over support and query, × at what 1-NN gets wrong."""
+    axes.axis("off")
+    moves = {"animated": True}
+    page = axes.imshow(np.zeros((1, 1)), vmin=0, vmax=1, aspect="auto", **moves)
+    axes.set(xlim=(0, 600), ylim=(304, -30))
+    (wrong,) = axes.plot([], [], "x", color=COLOR["after"], mew=2, **moves)
+    lines = [axes.plot([], [], color=COLOR[n], lw=3, **moves)[0] for n in ("support", "query")]
+    heads = [axes.text(2, -9, "", color=ln.get_color(), weight="bold", **moves) for ln in lines]
+
+    def update(data: EpisodeLab) -> None:
         n_way, k_shot, n_query = *data.support.shape[:2], data.query.shape[1]
-        rows, cell = blocks(n_way, k_shot + n_query)
-        starts = torch.arange(0, n_way, rows) // rows * (k_shot + n_query + 0.6) * cell
-        both = torch.cat([data.support, data.query], 1)
-        page.set_data(block_page(both.numpy(), rows))
-        page.set_extent((0, float(starts[-1]) + cell * (k_shot + n_query), cell * rows, 0))
+        columns = k_shot + n_query
+        rows, cell = blocks(n_way, columns)
+        starts = torch.arange(0, n_way, rows) // rows * (columns + 0.6) * cell
+        page.set_data(block_page(torch.cat([data.support, data.query], 1).numpy(), rows))
+        page.set_extent((0, float(starts[-1]) + cell * columns, cell * rows, 0))
         i, j = torch.nonzero(~data.hits, as_tuple=True)
-        wrong.set_data(starts[i // rows] + (k_shot + j + 0.85) * cell, (i % rows + 0.2) * cell)
+        x, y = starts[i // rows] + (k_shot + j + 0.85) * cell, (i % rows + 0.2) * cell
+        wrong.set_data(x.numpy(), y.numpy())
         wrong.set_markersize(max(3, cell / 8))
-        for name, low, high, text in (
-            ("support", 0, k_shot, "support"),
-            ("query", k_shot, k_shot + n_query, f"query ({len(i)} wrong: ×)"),
-        ):
-            line, head = heads[name]
+        for line, low, high in zip(lines, (0, k_shot), (k_shot, columns)):
             ends = [(s + low * cell + 2, s + high * cell - 2, np.nan) for s in starts.tolist()]
             line.set_data(np.ravel(ends), np.full(3 * len(ends), -4))
-            head.set_text(text)
-            head.set_x(max(low * cell + 2, 90 * (name == "query")))
-        mean, half, _ = data.score
-        bar.set_data([0, 0], [100 * (mean - half), 100 * (mean + half)])
-        dot.set_data([0], [100 * mean])
-        guess.set_data([1], [100 / n_way])
-        return episode_words(data)
+        heads[0].set_text("support")
+        heads[1].set(text=f"query ({len(i)} wrong: ×)", x=max(k_shot * cell + 2, 90))
 
     return update
 
@@ -313,7 +330,7 @@ EPISODE_PRESETS = {
     "5-way 1-shot": Preset(
         {"n_way": 5, "k_shot": 1},
         "The most cited setting: pixels alone are right far more often than one time in five.",
-        lambda d: 0.25 < d.score.low and d.score.mean < 0.55,
+        lambda d: d.score.low > 0.25 and d.score.mean < 0.55,
     ),
     "20-way 1-shot": Preset(
         {"n_way": 20, "k_shot": 1},
@@ -345,6 +362,17 @@ class IntervalLab(NamedTuple):
     half_widths: Tensor
     truth: float
     n_episodes: int
+
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper ends of the intervals."""
+        return self.means - self.half_widths, self.means + self.half_widths
+
+    @property
+    def missed(self) -> Tensor:
+        """Which intervals do not hold the truth, bool (REPEATS,)."""
+        low, high = self.ends
+        return (low > self.truth) | (high < self.truth)
 
 
 def pixel_hits(characters: Characters, n_episodes: int = 2000, n_query: int = 10) -> Tensor:
@@ -387,23 +415,25 @@ def interval_scene(fig):
     note = axes.text(0.01, 0.94, "", transform=axes.transAxes, **moves)
 
     def update(data: IntervalLab) -> str:
-        low, high = data.means - data.half_widths, data.means + data.half_widths
-        missed = (low > data.truth) | (high < data.truth)
-        for i, line in enumerate(lines):
+        low, high = data.ends
+        for i, (line, miss) in enumerate(zip(lines, data.missed)):
             line.set_data([i, i], [100 * low[i], 100 * high[i]])
-            line.set_color(COLOR["after"] if missed[i] else COLOR["chance"])
-            line.set_linestyle("--" if missed[i] else "-")
-        dots.set_data(range(REPEATS), 100 * data.means)
+            line.set(color=COLOR["after" if miss else "chance"], ls="--" if miss else "-")
+        dots.set_data(range(REPEATS), 100 * data.means.numpy())
         truth.set_data([-1, REPEATS], [100 * data.truth] * 2)
-        words = (
-            f"{REPEATS} experiments of {data.n_episodes} episodes each: "
-            f"± {100 * data.half_widths.mean():.1f} points on average, "
-            f"{int(missed.sum())} of {REPEATS} intervals miss the true value"
-        )
-        note.set_text(words)
-        return f"{words}, {100 * data.truth:.1f} %."
+        note.set_text(interval_words(data))
+        return f"{interval_words(data)}, {100 * data.truth:.1f} %."
 
     return update
+
+
+def interval_words(data: IntervalLab) -> str:
+    """The experiments in words."""
+    return (
+        f"{REPEATS} experiments of {data.n_episodes} episodes each: "
+        f"± {100 * data.half_widths.mean():.1f} points on average, "
+        f"{int(data.missed.sum())} of {REPEATS} intervals miss the true value"
+    )
 
 
 def interval_lab(characters: Characters) -> Lab:

@@ -57,6 +57,7 @@ class Archive(NamedTuple):
 
     @property
     def file(self) -> str:
+        """The archive's file name."""
         return f"{self.folder}.zip"
 
 
