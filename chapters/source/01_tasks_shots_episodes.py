@@ -4,7 +4,7 @@
 # **By the end you will have shown that one label per class is enough to beat chance,
 # and that an accuracy without an interval is a rumour.**
 #
-# About 60 minutes; with the sections marked *optional*, 75. For a 40-minute lecture take
+# About 65 minutes; with the section marked *optional*, 70. For a 40-minute lecture take
 # sections 1, 3, 4 and 6.
 
 # %%
@@ -87,7 +87,7 @@ claim(pixels.half_width < 0.012, "600 episodes pin it down to about one point.")
 
 # %% [markdown]
 # ## 2 · A task is one draw from a family
-# *8 minutes*
+# *7 minutes*
 #
 # A **task** is a small learning problem: a few examples to learn from and some to be
 # judged on. One task teaches nobody how to learn. A *family* of tasks does: whatever its
@@ -378,7 +378,7 @@ check.shots(nearest_mean)
 
 # %% [markdown]
 # ## 6 · The interval
-# *10 minutes*
+# *9 minutes*
 #
 # An accuracy over episodes is an average, and averages wobble. With a standard deviation
 # s between episodes, the mean of n episodes has a standard error of s/√n, and 95 % of

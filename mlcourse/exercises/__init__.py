@@ -12,7 +12,7 @@ PROGRESS = "progress.json"
 # number, file, title, minutes of the core path (None: the chapter is still to come)
 CHAPTERS = [
     ("00", "00_start_here", "Start here", 10),
-    ("01", "01_tasks_shots_episodes", "Tasks, shots, episodes", 60),
+    ("01", "01_tasks_shots_episodes", "Tasks, shots, episodes", 65),
     ("02", "02_transfer_learning", "Transfer learning", None),
     ("03", "03_from_multitask_to_meta", "From multi-task to meta", None),
     ("04", "04_maml_the_mathematics", "MAML, the mathematics", None),

@@ -196,6 +196,16 @@ class Notebook:
         return self.page.locator(f"{PANEL} .jp-Cell[data-windowed-list-index='{index}']")
 
 
+def latencies(notebook: Notebook, handle, presses: int = 24) -> list[float]:
+    """Milliseconds from each press of an arrow key on a slider to its picture, sorted."""
+    notebook.page.evaluate("window.latencies = []")
+    handle.focus()
+    for i in range(presses):
+        notebook.page.keyboard.press("ArrowRight" if i % 8 < 4 else "ArrowLeft")
+        notebook.page.wait_for_timeout(350)
+    return sorted(notebook.page.evaluate("window.latencies"))
+
+
 def words(outputs: list[dict]) -> str:
     """What outputs say, as text."""
     said = []
