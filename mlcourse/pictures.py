@@ -26,6 +26,7 @@ COLOR = {
     "pixels": "#009E73",
     "chance": "#56B4E9",
 }
+INK = {**COLOR, "query": "#8A5A00"}  # of words in these colours, dark enough for a projector
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -138,8 +139,9 @@ def img_tag(picture: Image.Image, alt: str) -> str:
     width = round(picture.width / SHARPNESS)
     source = base64.b64encode(png(picture)).decode()
     return (
-        f'<img alt="{html.escape(alt, True)}" style="width:{width}px;max-width:100%;height:auto" '
-        f'src="data:image/png;base64,{source}">'
+        '<div style="overflow-x:auto">'
+        f'<img alt="{html.escape(alt, True)}" src="data:image/png;base64,{source}" '
+        f'style="width:min({width}px, max(100%, 520px));max-width:none;height:auto"></div>'
     )
 
 

@@ -24,11 +24,13 @@ class Symbols:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{symbol}</td><td style='text-align:left'>{html.escape(words)}</td>"
+            f"<tr><td style='text-align:left'>{symbol}</td>"
+            f"<td style='text-align:left'>{html.escape(words)}</td>"
             f"<td style='text-align:left'><code>{name}</code></td></tr>"
             for symbol, words, name in SYMBOLS
         )
-        head = "".join(f"<th scope='col'>{h}</th>" for h in ("symbol", "words", "in code"))
+        names = ("symbol", "words", "in code")
+        head = "".join(f"<th scope='col' style='text-align:left'>{name}</th>" for name in names)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 

@@ -301,7 +301,7 @@ def test_the_game_keeps_score(evaluation):
         game.choose(answer)  # a second press does nothing
         assert all(b.disabled for b in game.buttons) and not game.next.disabled
         game.next.click()
-    scores = ch01.score(game.history)
+    scores = ch01.score_of(game.history)
     assert (scores["you"].won, scores["you"].rounds) == (2, 3)
     assert scores["pixels"].won == sum(r.pixels == r.answer for r in answers)
     assert "you 2 of 3" in game.alt

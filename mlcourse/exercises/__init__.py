@@ -57,9 +57,11 @@ class Progress(NamedTuple):
             title = html.escape(row.title)
             if row.time != "to come":
                 title = f'<a href="{row.file}.ipynb">{title}</a>'
-            return "".join(f"<td>{c}</td>" for c in (row.number, title, row.time, row.exercises))
+            columns = (row.number, title, row.time, row.exercises)
+            return "".join(f"<td style='text-align:left'>{c}</td>" for c in columns)
 
-        head = "".join(f"<th>{name}</th>" for name in ("", "chapter", "time", "exercises"))
+        names = ("", "chapter", "time", "exercises")
+        head = "".join(f"<th scope='col' style='text-align:left'>{name}</th>" for name in names)
         body = "".join(f"<tr>{cells(row)}</tr>" for row in self.rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

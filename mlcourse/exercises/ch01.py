@@ -813,8 +813,8 @@ interval_exercise = Exercise(
 def interval(accuracies):
     """The mean over episodes and the half-width of its 95 % interval, two numbers.
 
-    accuracies: float32 (episodes,), at least two. The half-width is 1.96 standard
-    deviations of the mean; the deviation is estimated from the episodes (n - 1).
+    accuracies: float32 (episodes,), at least two. The half-width is 1.96 · s / √n,
+    with s the standard deviation between episodes (divide by n - 1).
     """
     raise NotImplementedError
 ''',
@@ -986,9 +986,9 @@ def leaks(sample, generator):
 
     support_x, support_y, query_x, query_y = sample(generator) is one episode; equal
     drawings have equal pixels. It leaks when, in some episode, a query drawing is also
-    a support drawing (maybe in one episode of ten only), or when every drawing has one
-    and the same label in all the episodes it comes up in. Drawings come up again and
-    again: there are at most 160.
+    a support drawing (maybe in one episode of ten only), or when no drawing ever
+    changes its label from episode to episode. Drawings come up again and again: there
+    are at most 160.
     """
     raise NotImplementedError
 ''',

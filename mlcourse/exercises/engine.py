@@ -217,7 +217,8 @@ def known_start() -> Iterator[None]:
         stack.callback(np.random.set_state, arrays)
         for context in (torch.random.fork_rng(devices=[]), torch.enable_grad(), np.printoptions()):
             stack.enter_context(context)
-        stack.enter_context(torch._tensor_str.printoptions())
+        options = getattr(torch._tensor_str, "printoptions", contextlib.nullcontext)
+        stack.enter_context(options())
         stack.enter_context(contextlib.redirect_stdout(sys.stdout))
         torch.set_default_dtype(torch.float32)
         torch.set_num_threads(1)  # the tensors are tiny; on a busy machine this is ten times faster

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import pictures
 from ..evaluation import Estimate, accuracy, estimate, wilson
-from ..pictures import COLOR
+from ..pictures import COLOR, INK
 from ..tasks import Characters, Episode
 from .engine import Lab, NameControls, Preset, on_main, slider
 
@@ -71,7 +71,7 @@ class Table(NamedTuple):
     scores: dict[str, Score]
 
 
-def score(history: list[tuple[Round, int]]) -> dict[str, Score]:
+def score_of(history: list[tuple[Round, int]]) -> dict[str, Score]:
     """The three players' scores over the rounds played; chance throws a five-sided die."""
     wins = {
         "you": sum(choice == r.answer for r, choice in history),
@@ -84,7 +84,7 @@ def score(history: list[tuple[Round, int]]) -> dict[str, Score]:
 def game_scene(fig):
     """The question, its five candidates, and the scores with their intervals."""
     fig.set_layout_engine("none")
-    left, right = fig.add_axes((0, 0, 0.58, 1)), fig.add_axes((0.74, 0.2, 0.24, 0.76))
+    left, right = fig.add_axes((0, 0, 0.58, 1)), fig.add_axes((0.74, 0.24, 0.24, 0.74))
     ask, tell = question_scene(left), score_scene(right)
 
     def update(table: Table) -> str:
@@ -101,9 +101,9 @@ def question_scene(axes):
     gray = {"vmin": 0, "vmax": 1, "animated": True}
     query = axes.imshow(np.zeros((1, 1)), extent=(0, 56, 84, 28), **gray)
     row = axes.imshow(np.zeros((1, 1)), extent=(70, 240, 76, 42), **gray)
-    axes.set(xlim=(0, 240), ylim=(100, 0))
-    axes.text(28, 24, "this one …", ha="center", color=COLOR["query"], weight="bold")
-    axes.text(155, 24, "… is which of these?", ha="center", color=COLOR["support"], weight="bold")
+    axes.set(xlim=(0, 240), ylim=(96, 6))
+    axes.text(28, 20, "this one …", ha="center", color=INK["query"], weight="bold")
+    axes.text(155, 20, "… is which of these?", ha="center", color=INK["support"], weight="bold")
     for i in range(5):
         axes.text(87 + 34 * i, 80, str(i + 1), ha="center", va="top", fontsize=13)
     (box,) = axes.plot([], [], color=COLOR["truth"], lw=2.5, clip_on=False, animated=True)
@@ -130,7 +130,7 @@ def score_scene(axes):
         for i, who in enumerate(PLAYERS):
             won, rounds, low, high = scores[who]
             moves[i](100 * low, 100 * won / rounds if rounds else None, 100 * high, i)
-            texts[i].set_text(f"{won} of {rounds}" if rounds else "0 of 0: it could be anything")
+            texts[i].set_text(f"{won} of {rounds}" if rounds else "")
 
     return update
 
@@ -150,7 +150,7 @@ class Game(W.VBox):
 
     def __init__(self, characters: Characters):
         self.characters, self.history, self.choice = characters, [], None
-        self.canvas = pictures.Canvas(game_scene, (8.0, 2.6))
+        self.canvas = pictures.Canvas(game_scene, (8.0, 2.2))
         self.picture, self.says, self.alt = W.HTML(), W.HTML(), ""
         self.buttons = [self.button(str(i + 1), lambda _, i=i: self.choose(i)) for i in range(5)]
         self.next = self.button("next", lambda _: self.turn())
@@ -193,11 +193,11 @@ class Game(W.VBox):
         for button in self.buttons:
             button.disabled = not asking
         self.next.disabled = asking
-        drawing, self.alt = self.canvas.draw(Table(self.round, self.choice, score(self.history)))
+        drawing, self.alt = self.canvas.draw(Table(self.round, self.choice, score_of(self.history)))
         self.picture.value = pictures.img_tag(drawing, self.alt)
 
     def _ipython_display_(self, **_) -> None:
-        drawing, words = self.canvas.draw(Table(self.round, self.choice, score(self.history)))
+        drawing, words = self.canvas.draw(Table(self.round, self.choice, score_of(self.history)))
         pictures.show_widget(self, drawing, words)
 
 
@@ -257,9 +257,10 @@ def grid_scene(axes):
     moves = {"animated": True}
     page = axes.imshow(np.zeros((1, 1)), vmin=0, vmax=1, aspect="auto", **moves)
     axes.set(xlim=(0, 600), ylim=(304, -30))
-    (wrong,) = axes.plot([], [], "x", color=COLOR["after"], mew=2, **moves)
-    lines = [axes.plot([], [], color=COLOR[n], lw=3, **moves)[0] for n in ("support", "query")]
-    heads = [axes.text(2, -9, "", color=ln.get_color(), weight="bold", **moves) for ln in lines]
+    (wrong,) = axes.plot([], [], "x", color=COLOR["query"], mew=2.5, **moves)
+    both = ("support", "query")
+    lines = [axes.plot([], [], color=COLOR[name], lw=3, **moves)[0] for name in both]
+    heads = [axes.text(2, -9, "", color=INK[name], weight="bold", **moves) for name in both]
 
     def update(data: EpisodeLab) -> None:
         n_way, k_shot, n_query = *data.support.shape[:2], data.query.shape[1]
@@ -270,8 +271,7 @@ def grid_scene(axes):
         page.set_extent((0, float(starts[-1]) + cell * columns, cell * rows, 0))
         i, j = torch.nonzero(~data.hits, as_tuple=True)
         x, y = starts[i // rows] + (k_shot + j + 0.85) * cell, (i % rows + 0.2) * cell
-        wrong.set_data(x.numpy(), y.numpy())
-        wrong.set_markersize(max(3, cell / 8))
+        wrong.set(data=(x.numpy(), y.numpy()), markersize=max(3, cell / 8))
         for line, low, high in zip(lines, (0, k_shot), (k_shot, columns)):
             ends = [(s + low * cell + 2, s + high * cell - 2, np.nan) for s in starts.tolist()]
             line.set_data(np.ravel(ends), np.full(3 * len(ends), -4))
@@ -418,7 +418,7 @@ def interval_scene(fig):
         low, high = data.ends
         for i, (line, miss) in enumerate(zip(lines, data.missed)):
             line.set_data([i, i], [100 * low[i], 100 * high[i]])
-            line.set(color=COLOR["after" if miss else "chance"], ls="--" if miss else "-")
+            line.set(color=COLOR["truth" if miss else "pixels"], ls="--" if miss else "-")
         dots.set_data(range(REPEATS), 100 * data.means.numpy())
         truth.set_data([-1, REPEATS], [100 * data.truth] * 2)
         note.set_text(interval_words(data))
@@ -464,7 +464,7 @@ INTERVAL_PRESETS = {
     ),
     "one query": Preset(
         {"n_episodes": 600, "n_query": 1},
-        "One query a class: a noisier judge of each episode, and an interval twice as wide.",
+        "One query a class: a noisier judge of each episode, and an interval nearly twice as wide.",
         lambda d: d.half_widths.mean() > 0.014,
     ),
 }
@@ -473,9 +473,9 @@ INTERVAL_PRESETS = {
 # --- figures and measurements of the chapter ------------------------------------------------------
 
 
-def reveal(score: Estimate, guess: float | None) -> tuple[Figure, str]:
-    """1-NN's accuracy beside chance, with the reader's guess (in %), and the picture in words."""
-    fig = pictures.figure(7, 1.6)
+def reveal(score: Estimate, guess: float | None, game: Game) -> tuple[Figure, str]:
+    """1-NN's accuracy, the reader's guess (in %) and own score; and the picture in words."""
+    fig = pictures.figure(8, 1.7)
     axes = fig.subplots()
     axes.axvline(20, color=COLOR["chance"], ls=":", label="chance")
     low, mean, high = (100 * v for v in (score.low, score.mean, score.high))
@@ -486,8 +486,14 @@ def reveal(score: Estimate, guess: float | None) -> tuple[Figure, str]:
     if guess is not None:
         axes.plot([guess], [0], "D", color=COLOR["you"], ms=10, label=f"your guess: {guess:.0f} %")
         words += f" Your guess was {guess:.0f} %."
-    axes.set(xlim=(0, 100), yticks=[], xlabel="right, in %")
-    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9)
+    if game.history:
+        you = score_of(game.history)["you"]
+        text = f"you: {you.won} of {you.rounds}"
+        axes.plot([100 * you.low, 100 * you.high], [1, 1], color=COLOR["you"], lw=4, label=text)
+        axes.plot([100 * you.won / you.rounds], [1], "o", color=COLOR["you"], ms=9)
+        words += f" You were right in {you.won} of {you.rounds} rounds."
+    axes.set(xlim=(0, 100), ylim=(-0.7, 1.7), yticks=[], xlabel="right, in %")
+    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9)
     return fig, words
 
 
@@ -500,6 +506,28 @@ def sheet_figure(images: Tensor, name: str) -> tuple[Figure, str]:
     axes.set_title(name, loc="left", fontsize=10)
     rows, columns = images.shape[:2]
     return fig, f"{rows} characters of the alphabet {name}, each drawn by {columns} people."
+
+
+def settings_figure(table: dict[tuple[int, int], Estimate], guess: float | None):
+    """1-NN's accuracy in each (n_way, k_shot) beside chance, the reader's guess at (20, 1)."""
+    fig = pictures.figure(8, 2.4)
+    axes = fig.subplots()
+    words = []
+    for i, ((n_way, k_shot), score) in enumerate(table.items()):
+        axes.plot([i, i], [100 * score.low, 100 * score.high], color=COLOR["pixels"], lw=4)
+        axes.plot([i], [100 * score.mean], "o", color=COLOR["pixels"], ms=9)
+        axes.plot([i], [100 / n_way], "D", color=COLOR["chance"], ms=9)
+        text = f"{100 * score.mean:.1f} ± {100 * score.half_width:.1f}"
+        axes.text(i + 0.07, 100 * score.mean, text, va="center")
+        words.append(f"{n_way}-way {k_shot}-shot {score}")
+        if guess is not None and (n_way, k_shot) == (20, 1):
+            axes.plot([i], [guess], "s", color=COLOR["you"], ms=9)
+            axes.text(i - 0.07, guess, "your guess", ha="right", color=COLOR["you"])
+    axes.set_xticks(range(len(table)), [f"{n}-way {k}-shot" for n, k in table])
+    axes.set(xlim=(-0.5, len(table) - 0.5), ylim=(0, 100), ylabel="right, in %")
+    axes.legend(axes.lines[1:3], ["1-NN on pixels", "chance"], loc="upper right", fontsize=9)
+    guessed = "" if guess is None else f" Your guess for 20-way 1-shot was {guess:.0f} %."
+    return fig, f"1-NN on pixels: {', '.join(words)}.{guessed}"
 
 
 def miss_rate(hits: Tensor, n_episodes: int, repeats: int) -> float:

@@ -159,6 +159,38 @@ def test_an_error_is_told_in_the_lab(open_chapter):
     expect(element.locator("img")).to_have_attribute("alt", "the number 0")
 
 
+def test_slow_work_is_overtaken_and_stopped(open_chapter):
+    notebook = open_chapter("00_start_here.ipynb")
+    source = (
+        "import time\nfrom mlcourse.labs import Lab, slider\n"
+        "def data(n, stop):\n"
+        "    for _ in range(0 if n == 1 else 200):\n"
+        "        if stop(): return None\n"
+        "        time.sleep(.01)\n"
+        "    return n\n"
+        "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
+        "    def update(n):\n        t.set_text(str(n)); return f'the number {n}'\n"
+        "    return update\n"
+        "Lab('slow', data, scene, {'n': slider('n', 0, 9, 1, 1)}, {}, (3, 2))"
+    )
+    index = notebook.insert(source)
+    notebook.run(index)
+    lab = notebook.show(index).locator(".mlcourse-lab")
+    handle, _ = slider(lab, "n")
+    handle.focus()
+    for _ in range(4):
+        notebook.page.keyboard.press("ArrowRight")
+        notebook.page.wait_for_timeout(120)
+    expect(lab.get_by_role("status")).to_have_text("computing …")
+    expect(lab.locator("img")).to_have_attribute("alt", "the number 5", timeout=8000)
+    notebook.page.keyboard.press("ArrowRight")
+    expect(lab.get_by_role("status")).to_have_text("computing …")
+    lab.get_by_role("button", name="stop").click()
+    expect(lab.get_by_role("status")).to_have_text("Stopped.")
+    notebook.page.wait_for_timeout(2500)
+    expect(lab.locator("img")).to_have_attribute("alt", "the number 5")
+
+
 def test_two_rounds_of_the_game(open_chapter):
     notebook = open_chapter("01_tasks_shots_episodes.ipynb")
     notebook.run(notebook.insert(MINIMAL))
