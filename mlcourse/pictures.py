@@ -115,7 +115,7 @@ def palette() -> Image.Image:
     """Greys, and every colour of the course fading to white: all that a picture needs."""
     greys = [*np.linspace(0, 240, 32), 255]  # nothing close to white, or Pillow tints the page
     shades = [np.array(greys)[:, None].repeat(3, 1)]
-    for colour in COLOR.values():
+    for colour in sorted({*COLOR.values(), *INK.values()}):
         rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
         shades.append(255 - np.linspace(1, 0.2, 16)[:, None] * (255 - rgb))
     table = Image.new("P", (1, 1))
