@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
 import labdriver  # noqa: E402
-from test_labs import LABS, MINIMAL, TARGET, slider  # noqa: E402
+from test_in_browser import LABS, MINIMAL, TARGET, slider  # noqa: E402
 
 
 def measure(page, address: str, which: str) -> list[float]:
