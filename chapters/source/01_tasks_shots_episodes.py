@@ -130,7 +130,8 @@ theory = -5.1 / torch.pi * torch.cos(x)
 axes.plot(x, theory, ":", color=COLOR["truth"], label="−(5.1/π) cos x")
 axes.set(xlabel="x", ylabel="y", ylim=(-5.5, 5.5))
 axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
-show(fig, "A thousand sine waves fill a band; their mean is a cosine of height 1.6.")
+height = mean_wave.abs().max()
+show(fig, f"1000 sine waves fill a band; their mean is a wave of height {height:.1f}.")
 
 # %% [markdown]
 # The mean is not flat. Phases fill only half a circle, so the waves do not cancel: the

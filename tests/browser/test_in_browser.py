@@ -32,6 +32,11 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ["episodes", "queries a class", "repetition"],
     ),
 }
+SCENE = (  # of a lab that shows a number
+    "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
+    "    def update(n):\n        t.set_text(str(n)); return f'the number {n}'\n"
+    "    return update\n"
+)
 MINIMAL = "\n".join(  # the cells that the labs of chapter 01 stand on
     [
         "from mlcourse.runtime import start",
@@ -141,10 +146,8 @@ def test_an_error_is_told_in_the_lab(open_chapter):
         "from mlcourse.labs import Lab, slider\n"
         "def data(n):\n    if n > 2: raise ValueError(f'n is {n}, but at most 2 fit')\n"
         "    return n\n"
-        "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
-        "    def update(n):\n        t.set_text(str(n)); return f'the number {n}'\n"
-        "    return update\n"
-        "Lab('errors', data, scene, {'n': slider('n', 0, 5, 1, 1)}, {}, (3, 2))"
+        + SCENE
+        + "Lab('errors', data, scene, {'n': slider('n', 0, 5, 1, 1)}, {}, (3, 2))"
     )
     index = notebook.insert(source)
     notebook.run(index)
@@ -168,10 +171,8 @@ def test_slow_work_is_overtaken_and_stopped(open_chapter):
         "        if stop(): return None\n"
         "        time.sleep(.01)\n"
         "    return n\n"
-        "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
-        "    def update(n):\n        t.set_text(str(n)); return f'the number {n}'\n"
-        "    return update\n"
-        "Lab('slow', data, scene, {'n': slider('n', 0, 9, 1, 1)}, {}, (3, 2))"
+        + SCENE
+        + "Lab('slow', data, scene, {'n': slider('n', 0, 9, 1, 1)}, {}, (3, 2))"
     )
     index = notebook.insert(source)
     notebook.run(index)
