@@ -8,6 +8,7 @@ import random
 import re
 import sys
 
+import attacks
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ import torch
 from mlcourse import exercises, paths, store
 from mlcourse.exercises import CHAPTERS, exercises_of
 from mlcourse.exercises.ch01 import check
-from mlcourse.exercises.engine import LOOKS, Card, edited
+from mlcourse.exercises.engine import LOOKS, Card, apart, edited
 
 EVERY = [exercise for number, *_ in CHAPTERS for exercise in exercises_of(number)]
 BY_NAME = {f"{e.chapter}-{e.name}": e for e in EVERY}
@@ -194,7 +195,8 @@ def test_your_code_raised_says_which_line_of_yours(capsys):
     assert card.outcome == "your code raised"
     assert card.text.startswith("RuntimeError: shape '[3, 1000]' is invalid")
     assert card.text.endswith(
-        f"in line {first + 1} of `helper`: `return x.reshape(3, 1000)  # the line that fails`"
+        f"in line {first + 1} of the cell with `helper`: "
+        "`return x.reshape(3, 1000)  # the line that fails`"
     )
     assert "Traceback" not in repr(card) + card._repr_html_() + "".join(capsys.readouterr())
 
@@ -217,7 +219,8 @@ class Callable:
 def test_the_line_is_found_in_every_kind_of_callable(fn):
     card = check.nearest(fn)
     assert card.outcome == "your code raised"
-    assert re.fullmatch(r"KeyError: 'label', in line \d+ of `__call__`: `raise .*`", card.text)
+    line = r"KeyError: 'label', in line \d+ of the cell with `__call__`: `raise .*`"
+    assert re.fullmatch(line, card.text)
 
 
 def test_a_function_with_other_parameters():
@@ -452,7 +455,7 @@ def sampler_two_draws(images, n_way, k_shot, n_query, generator):
 
 def sampler_off_by_one(images, n_way, k_shot, n_query, generator):
     return check.sampler.reference(
-        images[:-1] if len(images) == 4 else images, n_way, k_shot, n_query, generator
+        images[:-1] if n_way == 3 else images, n_way, k_shot, n_query, generator
     )
 
 
@@ -553,6 +556,65 @@ def test_the_honest_sampler_of_the_package_passes_and_the_leak_finder_agrees():
     assert not check.leak.reference(lambda g: from_package(images, 5, 1, 2, g), generator)
 
 
+# ---------------------------------------------------------------- answers by an attacker
+
+
+def answers(kind):
+    """Every answer of attacks.WRONG or attacks.RIGHT, with its exercise."""
+    return [
+        pytest.param(exercise, fn, id=name if name.startswith(e) else f"{e}_{name}")
+        for e, functions in kind.items()
+        for exercise in EVERY
+        if exercise.name == e
+        for name, fn in functions.items()
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:std:UserWarning")
+@pytest.mark.parametrize("exercise, fn", answers(attacks.WRONG))
+def test_what_the_attacker_got_wrong_is_turned_away(exercise, fn):
+    attacks.forget()
+    card = exercise(fn)
+    assert card.outcome in ("not yet", "your code raised")
+    assert_is_a_sentence(card.text) if card.outcome == "not yet" else None
+
+
+@pytest.mark.parametrize("exercise, fn", answers(attacks.RIGHT))
+def test_what_the_attacker_got_right_is_correct(exercise, fn):
+    attacks.forget()
+    assert exercise(fn).text == exercise.praise
+
+
+# ---------------------------------------------------------------- messages
+
+
+@pytest.mark.parametrize(
+    "name, fn, words",
+    [
+        ("interval", lambda a: (a.mean, 0.1), "a function (add `()` to call it)"),
+        ("interval", lambda a: (a.mean() + 2e-5, 0.1), " and yours is "),
+        ("nearest", lambda s, y, q: y[: len(q)] * 0, "has the shape"),
+        ("shots", lambda s, y, q: q.new_zeros(len(q)).long(), "whatever is in the support"),
+        ("shots", lambda s, y, q: torch.zeros(len(q), len(y)), "`argmin` of every row"),
+        ("leak", lambda sample, g: sample, "add `()`"),
+    ],
+)
+def test_a_message_says_what_to_do(name, fn, words):
+    assert words in getattr(check, name)(fn).text
+
+
+def test_numbers_that_look_equal_get_more_digits():
+    assert apart(1.0, 1.00004) == ("1.00000", "1.00004")
+    assert apart(1.0, 2.0) == ("1.000", "2.000")
+
+
+def test_a_long_error_is_cut_at_a_word():
+    def fails(*arguments):
+        raise ValueError("word " * 100)
+
+    assert re.match(r"ValueError: (word )+…, in line", check.nearest(fails).text)
+
+
 # ---------------------------------------------------------------- progress
 
 
@@ -576,7 +638,7 @@ def test_the_map_has_every_chapter():
         assert row.title in text and row.title in page
         there = row.time != "to come"
         assert (f'href="{row.file}.ipynb"' in page) == there
-    assert "0 of 5 correct" in text and "to come" in text and "60 min" in text
+    assert "0 of 5 correct" in text and "to come" in text and "65 min" in text
     assert len(text.splitlines()) == 16
 
 

@@ -245,7 +245,7 @@ def test_practice_is_the_slow_loop_over_waves():
 
 
 def test_practice_finds_the_mean_wave():
-    """Reptile's start tends to the mean of the tasks, −(5.1/π) cos x (FACTS D7)."""
+    """Reptile's start tends to the mean of the tasks, −(5.1/π) cos x."""
     found = [ch00.practise(100, 10, 0.5, 10, 0.05, seed=seed).numpy() for seed in range(30)]
     mean, error = np.mean(found, 0), np.std(found, 0) / 30**0.5
     reached = 1 - (1 - 0.05) ** 100  # the part of the way after 100 steps of β = 0.05

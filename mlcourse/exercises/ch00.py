@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from .engine import Chapter, Exercise, describe, edited, require, to_tensor
+from .engine import Chapter, Exercise, apart, describe, edited, require, to_tensor
 
 
 def mean_squared_error(prediction, target):
@@ -21,11 +21,14 @@ def by_norm(prediction, target):
 
 
 def judge_error(fn: Callable) -> None:
-    """Sizes from one point to many; errors whose sum, mean, root and size all differ."""
+    """Sizes from one point to many, one twice, large errors, and errors that come up again."""
     generator = torch.Generator().manual_seed(3)
-    for n in (4, 1, 7):
-        p, t = (torch.rand(n, 1, generator=generator, dtype=torch.float64) * 4 for _ in range(2))
+    for n, scale in [(4, 4), (1, 4), (7, 4), (4, 4), (150, 4), (5, 1000)]:
+        p, t = (scale * torch.rand(n, 1, generator=generator, dtype=torch.float64) for _ in "pt")
         judge_value(fn(p, t), p, t)
+    t = torch.arange(6, dtype=torch.float64)[:, None]
+    p = t + torch.tensor([[1.0], [2], [-1], [1], [0], [3]], dtype=torch.float64)
+    judge_value(fn(p, t), p, t)
 
 
 def judge_value(answer, p: torch.Tensor, t: torch.Tensor) -> None:
@@ -36,7 +39,7 @@ def judge_value(answer, p: torch.Tensor, t: torch.Tensor) -> None:
     gap, value = p - t, float(value)
 
     def is_(other) -> bool:
-        return abs(value - float(other)) < 1e-5
+        return abs(value - float(other)) < 1e-5 + 3e-6 * abs(float(other))
 
     if is_((gap**2).mean()):
         return
@@ -49,10 +52,11 @@ def judge_value(answer, p: torch.Tensor, t: torch.Tensor) -> None:
         "square of mean": (gap.mean() ** 2, "the square of the mean; square first, then average"),
         "broadcast": (((p - t.T) ** 2).mean(), "every prediction against every target; pair them"),
     }
+    points = f"{len(p)} point" + "s" * (len(p) > 1)
     for symptom, (other, words) in named.items():
-        require(not is_(other), symptom, f"For {len(p)} points you returned {words}.")
-    text = f"For {len(p)} points you returned {value:.3f}; the answer is {(gap**2).mean():.3f}."
-    require(False, "value", text)
+        require(not is_(other), symptom, f"For {points} you returned {words}.")
+    yours, right = apart(value, float((gap**2).mean()))
+    require(False, "value", f"For {points} you returned {yours}; the answer is {right}.")
 
 
 error = Exercise(

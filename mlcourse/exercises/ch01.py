@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .engine import Chapter, Exercise, describe, edited, require, to_tensor
+from .engine import Chapter, Exercise, apart, describe, edited, require, to_tensor
 
 PICTURE = (6, 7)  # the pictures of the checks: small, and no square
 
@@ -81,37 +81,94 @@ def judge_sampler(sample: Callable) -> None:
         for seed in range(4):
             read_episode(sample(images, *sizes, seeded(seed)), images, *sizes)
 
-    def episode(generator):
-        return read_episode(sample(images, 5, 1, 3, generator), images, 5, 1, 3)
+    def episode(generator, *sizes):
+        sizes = sizes or (5, 1, 3)
+        return read_episode(sample(images, *sizes, generator), images, *sizes)
 
     repeats = all(episode(seeded(seed)) == episode(seeded(seed)) for seed in range(5))
+    repeats = repeats and episode(seeded(0), 12, 2, 6) == episode(seeded(0), 12, 2, 6)
     text = "The same seed gave two different episodes; give `generator` to all that is random."
     require(repeats, "other randomness", text)
     generator = seeded(0)
     varies = episode(generator) != episode(generator) and episode(seeded(1)) != episode(seeded(2))
     text = "The same episode came twice; all that is random must be drawn from `generator`."
     require(varies, "same episode", text)
-    judge_frequencies(sample, images[:4])
+    for n_way, characters, n in [(4, 4, 300), (3, 12, 300), (2, 4, 120), (6, 8, 60)]:
+        judge_frequencies(sample, images[:characters], n_way, n)
 
 
-def judge_frequencies(sample: Callable, images: Tensor, n_way: int = 3, n: int = 200) -> None:
-    """Over n episodes all characters and drawings come up, and no label belongs to a character."""
-    generator, met = seeded(0), torch.zeros(len(images), n_way)
-    seen = {kind: torch.zeros(images.shape[:2], dtype=torch.bool) for kind in ("support", "query")}
+def judge_frequencies(sample: Callable, images: Tensor, n_way: int, n: int) -> None:
+    """Over n episodes: which characters and drawings come up, and which label with what."""
+    generator, support, query = seeded(0), [], []
     for _ in range(n):
-        answer = sample(images, n_way, 1, 2, generator)
-        for kind, points in zip(seen, read_episode(answer, images, n_way, 1, 2)):
-            for c, d, label in points:
-                seen[kind][c, d] = True
-                met[c, label] += kind == "support"
-    never = int((met.sum(1) == 0).sum())
-    text = f"In {n} episodes {never} of {len(images)} characters never came up."
+        points = read_episode(sample(images, n_way, 1, 2, generator), images, n_way, 1, 2)
+        for part, into in zip(points, (support, query)):
+            into.append(sorted(part, key=lambda point: point[2]))
+    # (n, n_way, points, 2): the character and the drawing of every point, in order of the labels
+    support, query = (torch.tensor(x).view(n, n_way, -1, 3)[..., :2] for x in (support, query))
+    characters, drawings = (
+        one_hot(support[:, :, 0, i], size).float() for i, size in enumerate(images.shape[:2])
+    )
+    judge_characters(characters)
+    for kind, points in (("support", support), ("query", query)):
+        judge_drawings(kind, points, images, n)
+    judge_label_counts(characters.sum(0).T)
+    judge_label_pairs(characters)
+    # one character an episode: an answer may give all characters of an episode the same order
+    queries = one_hot(query[:, 0, :, 1], images.shape[1]).sum(1).float()
+    judge_drawing_pairs(drawings, queries)
+
+
+def one_hot(places: Tensor, size: int) -> Tensor:
+    return torch.nn.functional.one_hot(places, size)
+
+
+def off_chance(counts: Tensor, n: int, p: float) -> Tensor:
+    """Counts of n draws with the chance p, as standard deviations off the expected number.
+
+    Beyond 5.5 a binomial count is once in ten million, beyond 7 also a small one (Poisson).
+    Expected numbers below 10 are too small to tell: they are never off.
+    """
+    return (counts - n * p) / (n * p * (1 - p)) ** 0.5 * (n * p >= 10) if 0 < p < 1 else counts * 0
+
+
+def judge_characters(met: Tensor) -> None:
+    """Every character, and any two, as often as any other in met (n, n_way, characters)."""
+    n, n_way, size = met.shape
+    times = met.sum((0, 1))
+    never = int((times == 0).sum())
+    text = f"In {n} episodes {never} of {size} characters never came up."
     require(never == 0, "same characters", text)
-    for kind, drawings in seen.items():
-        never = (~drawings).any(0).nonzero().flatten().tolist()
-        text = f"In {n} episodes the drawings {never} of a character were never {kind} points."
-        require(not never, "same drawings", text)
-    judge_label_counts(met)
+    off = off_chance(times, n, n_way / size)
+    c = int(off.abs().argmax())
+    text = (
+        f"In {n} episodes character {c} came up {int(times[c])} times, and by chance it would be "
+        f"about {n * n_way / size:.0f}; draw every character with the same chance."
+    )
+    require(bool(off.abs().max() < 5.5), "uneven characters", text)
+    together = torch.einsum("nc,nd->cd", met.sum(1), met.sum(1)).fill_diagonal_(0)
+    p = n_way * (n_way - 1) / size / (size - 1)
+    a, b = divmod(int(together.argmax()), size)
+    text = (
+        f"In {n} episodes the characters {a} and {b} came up together {int(together[a, b])} times, "
+        f"and by chance it would be about {n * p:.0f}; draw them one without the other."
+    )
+    require(bool(off_chance(together, n, p).max() < 7), "character pairs", text)
+
+
+def judge_drawings(kind: str, points: Tensor, images: Tensor, n: int) -> None:
+    """No drawing (of a character, if there are points enough) that never comes up, or NotYet."""
+    seen = torch.zeros(images.shape[:2])
+    seen[points[..., 0], points[..., 1]] = 1
+    # with fewer points an honest sampler may well miss a drawing of one character
+    enough = points[..., 0].numel() > 30 * seen.numel()
+    never = int((seen == 0).sum()) if enough else int((seen.sum(0) == 0).sum()) * len(images)
+    text = (
+        f"In {n} episodes {never} of the {seen.numel()} drawings ({len(images)} characters with "
+        f"{images.shape[1]} each) never were {kind} points; draw from all drawings of a character, "
+        "anew in every episode."
+    )
+    require(never == 0, "same drawings", text)
 
 
 def judge_label_counts(met: Tensor) -> None:
@@ -125,6 +182,45 @@ def judge_label_counts(met: Tensor) -> None:
         "episodes; which character gets which label must be drawn anew in every episode."
     )
     require(bool((off.abs() < 5.5).all()), "leak", text)
+
+
+def judge_label_pairs(met: Tensor) -> None:
+    """No two characters tied by their labels, in met (n, n_way, characters), or NotYet."""
+    n, n_way, size = met.shape
+    counts = torch.einsum("nlc,nmd->cdlm", met, met)
+    p = 1 / size / (size - 1)
+    counts[range(size), range(size)] = 0
+    a, b, la, lb = map(int, torch.unravel_index(counts.argmax(), counts.shape))
+    text = (
+        f"In {n} episodes characters {a} and {b} had the labels {la} and {lb} "
+        f"{int(counts[a, b, la, lb])} times, and by chance it would be about {n * p:.0f}; draw the "
+        "order of the characters, all orders with the same chance."
+    )
+    require(bool(off_chance(counts[a, b, la, lb], n, p) < 7), "tied labels", text)
+
+
+def judge_drawing_pairs(first: Tensor, queries: Tensor) -> None:
+    """Support drawings against labels, and against query drawings of label 0, or NotYet.
+
+    first: (n, n_way, drawings), queries: (n, drawings); ones and zeros.
+    """
+    n, n_way, size = first.shape
+    counts = first.sum(0)
+    label, d = divmod(int(counts.argmax()), size)
+    text = (
+        f"In {n} episodes with one shot the support point of label {label} was drawing {d} "
+        f"{int(counts[label, d])} times, and by chance it would be about {n / size:.0f}; draw the "
+        "drawings apart from the labels."
+    )
+    require(bool(off_chance(counts[label, d], n, 1 / size) < 7), "drawings and labels", text)
+    counts, p = first[:, 0].T @ queries, 2 / size / (size - 1)
+    s, q = divmod(int(counts.argmax()), size)
+    text = (
+        f"In {n} episodes drawing {q} was a query point of label 0 {int(counts[s, q])} times with "
+        f"drawing {s} in the support, and by chance it would be about {n * p:.0f}; shuffle the "
+        "drawings of a character."
+    )
+    require(bool(off_chance(counts[s, q], n, p) < 7), "drawing pairs", text)
 
 
 def read_episode(answer, images: Tensor, n_way: int, k_shot: int, n_query: int) -> list[list]:
@@ -163,9 +259,11 @@ def judge_pair(where: str, support: list[tuple], query: list[tuple]) -> None:
 
 def read_points(kind: str, x, y, images: Tensor, n_way: int, each: int) -> list[tuple]:
     """One set of an episode as a list of (character, drawing, label), or NotYet."""
-    x, y = to_tensor(x), to_tensor(y)
+    listed, x, y = isinstance(x, (list, tuple)), to_tensor(x), to_tensor(y)
     both = x is not None and y is not None
     require(both, "no tensors", f"{kind}_x and {kind}_y must be tensors.")
+    text = f"{kind}_x is a list of numbers; return a float32 tensor."
+    require(not listed or x.dtype == torch.float32, "no tensors", text)
     judge_inputs(kind, x, tuple(images.shape[2:]), n_way, each)
     judge_targets(kind, y, n_way, each)
     pool = images.flatten(0, 1).flatten(1) / 255
@@ -221,10 +319,11 @@ def judge_points(where: str, points: list[tuple], n_way: int, each: int) -> None
 
 
 def pool_of_images(classes: int = 12, drawings: int = 8) -> Tensor:
-    """Noise in which every drawing is different, with a darkest and a brightest pixel in each."""
+    """Noise in which every drawing is different, each with its own brightest pixel, below 255."""
     images = torch.randint(256, (classes, drawings, *PICTURE), dtype=torch.uint8)
     images[..., 0, 0], images[..., 0, 1] = 0, 255
-    return images
+    brightest = torch.randint(100, 255, (classes, drawings, 1, 1))
+    return (images * (brightest / 255)).round().to(torch.uint8)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -295,6 +394,30 @@ def sample_episode(images, n_way, k_shot, n_query, generator):
                 "torch.arange(images.shape[1]).expand(n_way, -1)",
             ),
             "same characters": ("randperm(len(images),", "randperm(n_way,"),
+            "uneven characters": (
+                "torch.randperm(len(images), generator=generator)[:n_way]",
+                "torch.multinomial(1.0 + torch.arange(len(images)), n_way, generator=generator)"
+                "[torch.randperm(n_way, generator=generator)]",
+            ),
+            "character pairs": (
+                "torch.randperm(len(images), generator=generator)[:n_way]",
+                "(torch.randint(len(images), (), generator=generator) + torch.randperm(n_way, "
+                "generator=generator)) % len(images)",
+            ),
+            "tied labels": (
+                "torch.randperm(len(images), generator=generator)[:n_way]",
+                "torch.randperm(len(images), generator=generator)[:n_way].sort().values.roll("
+                "int(torch.randint(n_way, (), generator=generator)))",
+            ),
+            "drawings and labels": (
+                "argsort(1)",
+                "argsort(1)\n    order = order[order[:, 0].argsort()]",
+            ),
+            "drawing pairs": (
+                "torch.rand(n_way, images.shape[1], generator=generator).argsort(1)",
+                "(torch.randint(images.shape[1], (n_way, 1), generator=generator) "
+                "+ torch.arange(images.shape[1])) % images.shape[1]",
+            ),
             "other randomness": ("(len(images), generator=generator)", "(len(images))"),
             "same episode": (
                 "    classes =",
@@ -352,21 +475,39 @@ def judge_labels(predict: Callable, truth: Callable, cases: list, suspects: dict
         labels = to_tensor(answer)
         text = f"Your function returned {describe(answer)}; return a tensor with one label a query."
         require(labels is not None, "return", text)
-        got = f"With {n_support} points in support_x and {n} in query_x, the answer has the shape"
+        points = f"{n_support} support points and {n} quer{'y' if n == 1 else 'ies'}"
+        got = f"With {points}, the answer has the shape"
         text = f"{got} {tuple(labels.shape)} and should have {(n,)}"
         require(n > 1 or labels.shape != (), "squeeze", f"{text}: one query is a tensor too.")
         across = (n,) != labels.shape and labels.shape in [(n_support,), (len(case[1].unique()),)]
         require(not across, "wrong axis", f"{text}: look for the best answer to each query.")
+        table = len(labels.shape) == 2 and labels.shape[0] == n and labels.shape[1] > 1
+        missing = "take the `argmin` of every row, and look the label up"
+        require(not table, "table", f"{text}: this is a table with one row a query; {missing}.")
         require(labels.shape == (n,), "shape", f"{text}.")
         text = f"Your labels are {str(labels.dtype)[6:]}; a label is a whole number (int64)."
         require(is_whole(labels), "label type", text)
-        right = truth(*case)
-        wrong = int((labels != right).sum())
-        for symptom, (suspect, message) in suspects.items() if wrong and n > 1 else ():
-            require(not torch.equal(labels.long(), suspect(*case)), symptom, message)
-        ways = f"{len(case[1].unique())}-way, {n_support} support points"
-        text = f"Of {n} labels {wrong} are wrong ({ways}), and not in a way that this check knows."
-        require(wrong == 0, "wrong labels", text)
+        judge_against_truth(predict, case, labels.long(), truth(*case), suspects)
+
+
+def judge_against_truth(
+    predict: Callable, case: tuple, labels: Tensor, right: Tensor, suspects: dict
+) -> None:
+    """Labels of the right shape against the truth and the suspects, or NotYet."""
+    support_x, support_y, query_x = case
+    n, wrong, n_way = len(labels), int((labels != right).sum()), len(support_y.unique())
+    if wrong and n > 1 and len(labels.unique()) == 1:
+        # who follows the support follows its labels too when they are renamed
+        again = to_tensor(predict(support_x, (support_y + 1) % n_way, query_x))
+        text = f"Every query got the label {int(labels[0])}, whatever is in the support."
+        constant = again is not None and torch.equal(again.long(), labels)
+        require(not constant, "constant", text)
+    for symptom, (suspect, message) in suspects.items() if wrong and n > 1 else ():
+        require(not torch.equal(labels, suspect(*case)), symptom, message)
+    ways = f"{n_way}-way, {len(support_x)} support points"
+    text = f"Of {n} labels {wrong} {'is' if wrong == 1 else 'are'} wrong ({ways})"
+    text = f"The label of the only query is wrong ({ways})" if n == 1 else text
+    require(wrong == 0, "wrong labels", f"{text}, and not in a way that this check knows.")
 
 
 def support_and_queries(shots: list[int], n_query: int, truth_gap: Callable) -> tuple:
@@ -479,6 +620,8 @@ def judge_nearest(predict: Callable) -> None:
         ([5] * 20, 60),
         ([1, 1], 1),
         ([4] * 5, 1),
+        ([3] * 5, 60),  # the first size again, with new pictures
+        ([3] * 4, 12),  # as many queries as support points
     ]
     cases = [support_and_queries(*size, close_call) for size in sizes]
     judge_labels(predict, nearest, cases, NEAREST_SUSPECTS)
@@ -526,6 +669,8 @@ def nearest(support_x, support_y, query_x):
         "squeeze": edited(nearest, "argmin(1)]", "argmin(1)].squeeze()"),
         "label type": edited(nearest, "support_y[distances.argmin(1)]", "distances.min(1).values"),
         "shape": edited(nearest, "flatten(2).sum(2)", "sum(4)"),
+        "table": edited(nearest, "support_y[distances.argmin(1)]", "distances"),
+        "constant": edited(nearest, "support_y[distances.argmin(1)]", "distances.argmin(1) * 0"),
         "return": edited(nearest, "return", "_ ="),
         "wrong labels": edited(nearest, "flatten(2).sum(2)", "flatten(2)[..., :10].sum(2)"),
         "input changed": edited(nearest, "distances =", "query_x -= query_x.mean(0); distances ="),
@@ -638,6 +783,9 @@ def judge_shots(predict: Callable) -> None:
         ([2, 9, 4], 60),
         ([1, 1], 1),
         ([5] * 5, 1),
+        *[([1, 6, 3], 1)] * 8,
+        ([5] * 5, 60),  # the first size again, with new pictures
+        ([3] * 4, 12),  # as many queries as support points
     ]
     cases = [support_and_queries(*size, close_call) for size in sizes]
     judge_labels(predict, nearest_mean, cases, SHOTS_SUSPECTS)
@@ -684,6 +832,7 @@ def nearest_mean(support_x, support_y, query_x):
         "wrong axis": edited(nearest_mean, "labels[distances.argmin(1)]", "distances.argmin(0)"),
         "squeeze": edited(nearest_mean, "argmin(1)]", "argmin(1)].squeeze()"),
         "shape": edited(nearest_mean, "flatten(2).sum(2)", "sum(4)"),
+        "constant": edited(nearest_mean, "labels[distances.argmin(1)]", "distances.argmin(1) * 0"),
         "label type": edited(
             nearest_mean, "labels[distances.argmin(1)]", "distances.softmax(1)[:, 0]"
         ),
@@ -776,20 +925,20 @@ INTERVAL_SUSPECTS = {
 
 
 def judge_interval(answer_of: Callable) -> None:
-    cases = [torch.randint(26, (n,)).float() / 25 for n in (4, 5, 10, 600)]
+    cases = [torch.randint(26, (n,)).float() / 25 for n in (4, 5, 10, 100, 600)]
+    cases += [torch.tensor(case) for case in ([0.2, 1.0], [0.36] * 8, [0.8, 0.84] * 10 + [0])]
     answers = [read_pair(answer_of(case)) for case in cases]
 
     def right(other: Callable) -> list[bool]:
         pairs = [[float(number) for number in other(case)] for case in cases]
-        return [np.allclose(*both, rtol=1e-3, atol=1e-6) for both in zip(answers, pairs)]
+        return [np.allclose(*both, rtol=2e-4, atol=1e-6) for both in zip(answers, pairs)]
 
     if not all(right(interval)):
         for symptom, (suspect, message) in INTERVAL_SUSPECTS.items():
             require(not all(right(suspect)), symptom, message)
         wrong = right(interval).index(False)
-        ours, yours = (
-            "{:.4f} and {:.4f}".format(*pair) for pair in (interval(cases[wrong]), answers[wrong])
-        )
+        pairs = zip(map(float, interval(cases[wrong])), answers[wrong])
+        ours, yours = map(" and ".join, zip(*(apart(*pair, digits=4) for pair in pairs)))
         given = f"For {len(cases[wrong])} accuracies the answer is {ours}"
         require(False, "wrong numbers", f"{given}, and yours is {yours}.")
 
@@ -872,7 +1021,8 @@ def leaks_by_tables(sample, generator):
             return torch.tensor(True)
     x = torch.cat([part for episode in episodes for part in episode[::2]])
     y = torch.cat([part for episode in episodes for part in episode[1::2]])
-    same = torch.cdist(x.flatten(1), x.flatten(1), p=1) < 0.5
+    _, drawing = x.unique(dim=0, return_inverse=True)
+    same = drawing[:, None] == drawing
     return (y[:, None] == y)[same].all()
 
 
@@ -880,7 +1030,8 @@ def leaks_by_unique(sample, generator):
     fixed, kinds = 0, {}
     for _ in range(400):
         sx, sy, qx, qy = (part.numpy() for part in sample(generator))
-        if len(np.unique(np.concatenate([sx, qx]), axis=0)) < len(sx) + len(qx):
+        s, q = np.unique(sx, axis=0), np.unique(qx, axis=0)
+        if len(np.unique(np.concatenate([s, q]), axis=0)) < len(s) + len(q):
             return 1
         for x, y in zip(sx, sy):
             kinds.setdefault(tuple(x.ravel()), []).append(int(y))
@@ -890,34 +1041,86 @@ def leaks_by_unique(sample, generator):
 
 
 def toy_sampler(
-    n_way: int, n_characters: int, k_shot=1, n_query=2, overlap=0.0, copy=None, fixed=False
+    n_way: int, n_characters: int, k_shot=1, n_query=2, leak: str = "", place=(0, 0)
 ) -> Callable:
-    """A sampler with the leaks asked for, over characters of 8 drawings with binary pixels.
+    """A sampler with the leak asked for, over characters of 8 drawings with binary pixels.
 
-    overlap: in how many of the episodes one query point is a support point. copy: the query is
-    the support, moved on by so many places. fixed: a character's label is its number % n_way.
+    leak: "some" and "rare" (in one episode of ten): the query point number place[1] is the support
+    point number place[0]; "copied": the query is the support, moved on by place[1] places;
+    "fixed": a character's label is its number % n_way. Without a leak: "steady" is "fixed" but for
+    a few drawings of two characters; "repeats" has every drawing twice, both in the same set; in
+    "close" every other drawing is the one before with one pixel changed.
     """
-    codes = torch.randperm(2**16)[: n_characters * 8].view(n_characters, 8, 1, 1, 1)
-    pool = (codes >> torch.arange(16).view(4, 4) & 1).float()  # (characters, drawings, 1, 4, 4)
-    labels = torch.arange(n_way)
+    pool = toy_drawings(n_characters, leak == "close")
 
     def sample(generator: torch.Generator) -> tuple[Tensor, ...]:
-        characters = torch.randperm(n_characters, generator=generator)[:n_way]
-        if fixed:
-            characters = characters // n_way * n_way + labels
-        drawings = torch.rand(n_way, 8, generator=generator).argsort(1)[:, : k_shot + n_query]
-        if float(torch.rand((), generator=generator)) < overlap:
-            drawings[0, k_shot] = drawings[0, 0]
-        x, y = pool[characters[:, None], drawings], labels[:, None].expand_as(drawings)
+        n = k_shot + n_query
+        characters, drawings, y = draw_places(n_way, n_characters, n, leak, generator)
+        x = pool[characters[:, None], drawings]
 
         def points(these: slice) -> list[Tensor]:
             order = torch.randperm(y[:, these].numel(), generator=generator)
             return [part[:, these].flatten(0, 1)[order] for part in (x, y)]
 
         support, query = points(slice(k_shot)), points(slice(k_shot, None))
-        return *support, *(query if copy is None else [part.roll(copy, 0) for part in support])
+        chance = {"some": 1, "rare": 0.1}.get(leak, 0)
+        if float(torch.rand((), generator=generator)) < chance:
+            share_one(support, query, *place)
+        return *support, *(query if leak != "copied" else [p.roll(place[1], 0) for p in support])
 
     return sample
+
+
+def toy_drawings(n_characters: int, close: bool) -> Tensor:
+    """Different pictures (characters, 8, 1, 4, 4) of 0 and 1; in pairs that are close, if asked."""
+    codes = torch.randperm(2**16)[: n_characters * 8].view(n_characters, 8, 1, 1, 1)
+    pool = (codes >> torch.arange(16).view(4, 4) & 1).float()
+    if close:
+        pool[:, 1::2] = pool[:, ::2]
+        pool[:, 1::2, :, 2, 2] += 0.05 - 0.1 * pool[:, 1::2, :, 2, 2]
+    return pool
+
+
+def draw_places(n_way: int, n_characters: int, n: int, leak: str, generator) -> tuple[Tensor, ...]:
+    """Characters (n_way,), n drawings of each (n_way, n) and their labels (n_way, n)."""
+    characters = torch.randperm(n_characters, generator=generator)[:n_way]
+    drawings = torch.rand(n_way, 8, generator=generator).argsort(1)[:, :n]
+    y = torch.arange(n_way)
+    if leak in ("fixed", "steady"):
+        characters = characters // n_way * n_way + y
+    if leak == "steady" and float(torch.rand((), generator=generator)) < 0.15:
+        characters[-2:] = y[-2:]  # two characters change places, and show only some drawings
+        drawings[-2:], y = drawings[-2:].argsort(1), torch.cat([y[:-2], y[-2:].flip(0)])
+    if leak == "repeats":
+        drawings = drawings[:, [0, 0, 1, 1]]
+    return characters, drawings, y[:, None].expand(n_way, n)
+
+
+def share_one(support: list[Tensor], query: list[Tensor], i: int, j: int) -> None:
+    """Make query point j a copy of support point i, in the place of one with the same label."""
+    (support_x, support_y), (query_x, query_y) = support, query
+    same = int((query_y == support_y[i]).nonzero()[0])
+    for part in (query_x, query_y):
+        part[[same, j]] = part[[j, same]]
+    query_x[j] = support_x[i]
+
+
+# a picture of the query as the support picture that is nearly equal, if there is one
+CLOSE = (
+    "min((s for s in support_x if (s - x).abs().max() < 0.1), default=x, "
+    "key=lambda s: 0).numpy().tobytes() for x in query_x"
+)
+FALSE_ALARMS = {
+    "honest": "You said `True` to {} of {} honest samplers. A drawing may be in the support of one "
+    "episode and in the query of another, and a drawing that was seen once cannot show a fixed "
+    "label.",
+    "repeats": "You said `True` to a sampler that repeats a drawing inside the support and inside "
+    "the query; it leaks only when a query drawing is also a support drawing.",
+    "close": "You said `True` to a sampler with drawings that are nearly equal; a drawing is the "
+    "same only if all its pixels are equal.",
+    "steady": "You said `True` to a sampler in which most drawings keep their label and a few "
+    "change it; it leaks when no drawing ever changes its label.",
+}
 
 
 def judge_leaks(answer_of: Callable) -> None:
@@ -926,42 +1129,44 @@ def judge_leaks(answer_of: Callable) -> None:
     for kind, samplers in toy_samplers().items():
         answers = [answer_of(sample, seeded(seed)) for seed, sample in enumerate(samplers)]
         said[kind] = [read_yes_or_no(answer) for answer in answers]
-    honest, labels = said.pop("honest"), said.pop("labels")
+    for kind, text in FALSE_ALARMS.items():
+        wrong = said.pop(kind)
+        symptom = "false alarm" if kind == "honest" else f"false alarm, {kind}"
+        require(not any(wrong), symptom, text.format(sum(wrong), len(wrong)))
+    labels = said.pop("labels")
     overlap = sum(said.values(), [])
-    text = (
-        f"You said `True` to {sum(honest)} of {len(honest)} honest samplers. A drawing may be in "
-        "the support of one episode and in the query of another, and a drawing that was seen once "
-        "cannot show a fixed label."
-    )
-    require(not any(honest), "false alarm", text)
-    text = "You said `False` to every sampler, leaking or not."
-    require(any(overlap + labels), "always false", text)
+    require(any(overlap + labels), "always false", "You said `False` to every sampler.")
     text = "You missed every sampler whose query points are also support points."
     require(any(overlap), "overlap missed", text)
-    text = "You missed every sampler in which a character always has the same label."
+    text = "You missed every sampler in which no drawing ever changes its label."
     require(any(labels), "labels missed", text)
     text = "You missed an overlap in another order: compare each query with each support point."
     require(all(said["moved"]), "positions", text)
-    text = "You missed a sampler that overlaps in one episode of ten; look at 100 episodes or more."
+    text = (
+        "You missed a single shared drawing, in one episode of ten: look at 100 episodes or more, "
+        "and compare every query with every support point."
+    )
     require(all(said["rare"]), "rare overlap", text)
     missed = (overlap + labels).count(False)
     require(missed == 0, "missed", f"You missed {missed} of {len(overlap + labels)} leaks.")
 
 
 def toy_samplers() -> dict[str, list[Callable]]:
-    """Samplers by what is wrong with them; "labels" have fixed labels, the last four overlap."""
+    """Samplers by what is wrong with them; the first four kinds are honest, the rest leak."""
+    places = [(0, 0), (-1, -1), (0, -1), (1, 0), (-1, 4), (3, -1)]
     return {
-        "honest": [
-            toy_sampler(5, 12),
-            toy_sampler(2, 2),
-            toy_sampler(3, 3, 2, 2),
-            toy_sampler(5, 20, 1, 1),
+        "honest": [toy_sampler(*sizes) for sizes in [(5, 12), (2, 2), (3, 3, 2), (5, 20, 1, 1)]],
+        "repeats": [toy_sampler(3, 12, 2, 2, "repeats")],
+        "close": [toy_sampler(3, 8, 1, 2, "close")],
+        "steady": [toy_sampler(4, 20, 1, 1, "steady"), toy_sampler(5, 20, 1, 1, "steady")],
+        "labels": [toy_sampler(3, 3, leak="fixed"), toy_sampler(4, 12, 2, 1, "fixed")],
+        "copied": [toy_sampler(5, 12, 2, leak="copied")],
+        "moved": [
+            toy_sampler(5, 12, 2, leak="copied", place=(0, 1)),
+            toy_sampler(3, 4, leak="copied", place=(0, 2)),
         ],
-        "labels": [toy_sampler(3, 3, fixed=True), toy_sampler(4, 12, 2, 1, fixed=True)],
-        "copied": [toy_sampler(5, 12, 2, copy=0)],
-        "moved": [toy_sampler(5, 12, 2, copy=1), toy_sampler(3, 4, copy=2)],
-        "some": [toy_sampler(5, 12, overlap=1), toy_sampler(2, 3, 3, 1, overlap=1)],
-        "rare": [toy_sampler(5, 12, overlap=0.1) for _ in range(3)],
+        "some": [toy_sampler(5, 12, leak="some"), toy_sampler(2, 3, 3, 1, "some", (4, 1))],
+        "rare": [toy_sampler(5, 12, 1, 2, "rare", place) for place in places],
     }
 
 
@@ -1029,6 +1234,15 @@ def leaks(sample, generator):
         ),
         "false alarm": edited(
             leaks, "set(support) & set(query)", "(set(support) | set(labels_of)) & set(query)"
+        ),
+        "false alarm, repeats": edited(
+            leaks, "set(support) & set(query)", "len({*support, *query}) < len(support + query)"
+        ),
+        "false alarm, close": edited(leaks, "x.numpy().tobytes() for x in query_x", CLOSE),
+        "false alarm, steady": edited(
+            leaks,
+            "all(len(labels) == 1 for labels in labels_of.values())",
+            "any(len(labels) == 1 for labels in labels_of.values())",
         ),
         "missed": edited(
             leaks,

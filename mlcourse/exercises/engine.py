@@ -8,6 +8,7 @@ import linecache
 import random
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -243,7 +244,7 @@ def edited(reference: Callable, old: str, new: str) -> Callable:
 
 
 def own_line(fn: Callable, error: Exception) -> tuple[str, str]:
-    """Where the learner's code was when it raised ("line 3 of `f`") and that line; or ("", "")."""
+    """Where the learner's code raised ("line 3 of the cell with `f`") and that line; or none."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     fn = inspect.unwrap(fn) if hasattr(fn, "__globals__") else type(fn).__call__
@@ -253,12 +254,13 @@ def own_line(fn: Callable, error: Exception) -> tuple[str, str]:
         return "", ""
     frame, line = frames[-1]
     code = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
-    return f"line {line} of `{frame.f_code.co_name}`", code or "?"
+    return f"line {line} of the cell with `{frame.f_code.co_name}`", code or "?"
 
 
 def one_line(error: Exception) -> str:
-    """Type and first line of an error, without addresses in memory."""
+    """Type and first line of an error, without addresses in memory and not too long."""
     first = (str(error).strip().splitlines() or [""])[0]
+    first = textwrap.shorten(first, 160, placeholder=" …") if len(first) > 160 else first
     return f"{type(error).__name__}: {re.sub('0x[0-9a-fA-F]+', '0x…', first)}".rstrip(": ")
 
 
@@ -273,6 +275,13 @@ def to_tensor(value) -> Tensor | None:
         return None
 
 
+def apart(a: float, b: float, digits: int = 3) -> tuple[str, str]:
+    """Both numbers with as many digits as it takes to see that they differ."""
+    while f"{a:.{digits}f}" == f"{b:.{digits}f}" and digits < 9:
+        digits += 1
+    return f"{a:.{digits}f}", f"{b:.{digits}f}"
+
+
 def describe(value) -> str:
     """What a value is, in words that are the same on every machine."""
     if value is None:
@@ -280,5 +289,9 @@ def describe(value) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and type {str(value.dtype)[6:]}"
     if isinstance(value, (tuple, list)):
-        return f"a {type(value).__name__} of {len(value)}"
+        uncalled = any(map(callable, value))
+        call = ", one of them a function (add `()` to call it)" if uncalled else ""
+        return f"a {type(value).__name__} of {len(value)}{call}"
+    if callable(value):
+        return "a function (add `()` to call it)"
     return f"`{value!r}`" if isinstance(value, (bool, int, float)) else f"a {type(value).__name__}"

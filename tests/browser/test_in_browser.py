@@ -252,7 +252,7 @@ def test_interrupt_a_running_cell_and_go_on(open_chapter):
 
 
 def test_a_slider_does_not_spoil_the_figure_of_a_running_cell(open_chapter):
-    """JUPYTER's subshells handle slider messages while cells run; the guard keeps pyplot whole."""
+    """Subshells handle slider messages while cells run; the guard keeps pyplot whole."""
     notebook, element = open_lab(open_chapter, "first")
     source = (
         "%matplotlib inline\nimport hashlib, io, time, matplotlib.pyplot as plt\nseen = set()\n"
