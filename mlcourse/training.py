@@ -96,7 +96,7 @@ class LiveRun:
 
         def update(losses: list[float]) -> str:
             seen = [loss for loss in losses if 0 < loss < math.inf] or [1.0]
-            low, high = (round_(math.log10(v)) for round_, v in bounds(seen))
+            low, high = math.floor(math.log10(min(seen))), math.ceil(math.log10(max(seen)))
             axes.set(xlim=(0, self.steps), ylim=(10.0**low, 10.0 ** max(high, low + 1)))
             curve.set_data(range(1, len(losses) + 1), losses)
             return self.words()
@@ -111,9 +111,3 @@ class LiveRun:
             f"{self.label} over {len(self.losses)} steps, from {self.losses[0]:.2g} "
             f"to {self.losses[-1]:.2g}."
         )
-
-
-def bounds(values: list[float]) -> tuple:
-    """The ends of the values, each with the way to round its logarithm outward."""
-    return (math.floor, min(values)), (math.ceil, max(values))
-

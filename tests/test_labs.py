@@ -370,3 +370,8 @@ def test_points_are_pytrees_for_vmap():
     episode = SineTasks().sample(4, 2, 3, torch.Generator().manual_seed(0))
     sums = torch.func.vmap(lambda points: Points(points.x.sum(), points.y.sum()))(episode.query)
     assert torch.allclose(sums.y, episode.query.y.sum((1, 2)))
+
+
+def test_a_lab_whose_first_picture_fails_still_says_why():
+    lab = small_lab(lambda n: picky(n + 5))
+    assert "n is 6, but at most 3 fit" in lab.says.value and lab.result is None

@@ -123,7 +123,7 @@ class Lab(W.VBox):
         self.add_class("mlcourse-lab")
         for control in controls.values():
             control.observe(self.changed, "value")
-        self.respond(wait=True)
+        self.attempt(lambda: self.finish(self.request, self.compute(self.values())))
 
     def rows(self) -> list[W.Widget]:
         """The sliders, then the buttons: presets, reset, and stop where work may be long."""
@@ -185,18 +185,15 @@ class Lab(W.VBox):
         self.request += 1
         self.say("Stopped.")
 
-    def respond(self, wait: bool = False) -> None:
+    def respond(self) -> None:
         """Answer the sliders as they stand now; newer answers overtake older ones."""
         self.waiting = False
         self.request += 1
         mine, values = self.request, self.values()
         if not self.slow:
             return self.attempt(lambda: self.finish(mine, self.data(**values)))
-        self.say("" if wait else "computing …")
-        worker = threading.Thread(target=self.work, args=(mine, values), daemon=True)
-        worker.start()
-        if wait:
-            worker.join()
+        self.say("computing …")
+        threading.Thread(target=self.work, args=(mine, values), daemon=True).start()
 
     def work(self, mine: int, values: dict[str, Any]) -> None:
         """The worker's side of a slow answer."""
@@ -242,7 +239,8 @@ class Lab(W.VBox):
             drawing, alt = self.canvas.draw(self.compute({**self.defaults, **values}))
             frames.append((f"{name}:  {self.settings(values)}", drawing))
             words.append(f"[{name}] {alt}")
-        self.canvas.draw(self.result)
+        if self.result is not None:
+            self.canvas.draw(self.result)
         return strip(frames), f"Lab “{self.title}”. " + " ".join(words)
 
     def compute(self, values: dict[str, Any]) -> Any:
