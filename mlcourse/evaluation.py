@@ -47,7 +47,12 @@ def estimate(values: Tensor | Sequence[float]) -> Estimate:
         raise ValueError(f"an interval needs at least two episodes, and there is {n or 'none'}")
     if bad := int((~values.isfinite()).sum()):
         raise ValueError(f"an interval needs finite values, and {bad} of the {n} are not")
-    return Estimate(float(values.mean()), float(Z * values.std() / n**0.5), n)
+    return Estimate(float(values.mean()), float(half_width(values)), n)
+
+
+def half_width(values: Tensor) -> Tensor:
+    """1.96 standard errors of the mean over the last dimension: (…, episodes) -> (…,)."""
+    return Z * values.std(-1) / values.shape[-1] ** 0.5
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 
 import mlcourse.evaluation
@@ -58,8 +59,6 @@ def test_every_stub_stands_in_its_chapter_and_is_checked_there(exercise):
 
 def test_an_unsolved_chapter_says_so():
     for source in SOURCES:
-        import nbformat
-
         notebook = nbformat.read(ROOT / "chapters" / f"{source.stem}.ipynb", 4)
         checks = [c for c in notebook.cells if c.source.startswith("check.")]
         assert len(checks) == len(exercises_of(source.stem[:2]))

@@ -1,5 +1,6 @@
 """Device and its faults, threads, the card, claims, live training, pictures."""
 
+import io
 import json
 import threading
 import types
@@ -241,13 +242,11 @@ def test_the_palette_keeps_white_black_and_every_colour():
     wanted = [(255, 255, 255), (0, 0, 0)]
     wanted += [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in pictures.COLOR.values()]
     for rgb in wanted:
-        back = Image.open(__import__("io").BytesIO(pictures.png(Image.new("RGB", (4, 4), rgb))))
+        back = Image.open(io.BytesIO(pictures.png(Image.new("RGB", (4, 4), rgb))))
         assert np.abs(np.asarray(back.convert("RGB"))[0, 0].astype(int) - rgb).max() <= 8
     assert (
         np.asarray(
-            Image.open(
-                __import__("io").BytesIO(pictures.png(Image.new("RGB", (4, 4), "white")))
-            ).convert("RGB")
+            Image.open(io.BytesIO(pictures.png(Image.new("RGB", (4, 4), "white")))).convert("RGB")
         ).min()
         == 255
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .. import pictures
-from ..evaluation import Estimate, accuracy, estimate, wilson
+from ..evaluation import Estimate, accuracy, estimate, half_width, wilson
 from ..pictures import COLOR, INK
 from ..tasks import Characters, Episode
 from .engine import Lab, NameControls, Preset, on_main, slider
@@ -356,7 +356,7 @@ REPEATS = 40  # experiments shown side by side
 
 
 class IntervalLab(NamedTuple):
-    """Repeated experiments: their means and half widths, (REPEATS,), and what they estimate."""
+    """Repeated experiments: their means and half widths, (repeats,), and what they estimate."""
 
     means: Tensor
     half_widths: Tensor
@@ -370,7 +370,7 @@ class IntervalLab(NamedTuple):
 
     @property
     def missed(self) -> Tensor:
-        """Which intervals do not hold the truth, bool (REPEATS,)."""
+        """Which intervals do not hold the truth, bool (repeats,)."""
         low, high = self.ends
         return (low > self.truth) | (high < self.truth)
 
@@ -390,14 +390,16 @@ def pixel_hits(characters: Characters, n_episodes: int = 2000, n_query: int = 10
     return torch.cat(found)
 
 
-def interval_data(hits: Tensor, n_episodes: int, n_query: int, number: int) -> IntervalLab:
-    """REPEATS experiments of `n_episodes` episodes, drawn from the pool with replacement."""
+def interval_data(
+    hits: Tensor, n_episodes: int, n_query: int, number: int, repeats: int = REPEATS
+) -> IntervalLab:
+    """Experiments of `n_episodes` episodes each, drawn from the pool with replacement."""
     generator = torch.Generator().manual_seed(number)
-    drawn = torch.randint(len(hits), (REPEATS, n_episodes), generator=generator)
+    drawn = torch.randint(len(hits), (repeats, n_episodes), generator=generator)
     accuracies = hits[:, :n_query].mean(1).double()[drawn]
     return IntervalLab(
         means=accuracies.mean(1),
-        half_widths=1.96 * accuracies.std(1) / n_episodes**0.5,
+        half_widths=half_width(accuracies),
         truth=float(hits[:, :n_query].double().mean()),
         n_episodes=n_episodes,
     )
@@ -421,8 +423,9 @@ def interval_scene(fig):
             line.set(color=COLOR["truth" if miss else "pixels"], ls="--" if miss else "-")
         dots.set_data(range(REPEATS), 100 * data.means.numpy())
         truth.set_data([-1, REPEATS], [100 * data.truth] * 2)
-        note.set_text(interval_words(data))
-        return f"{interval_words(data)}, {100 * data.truth:.1f} %."
+        words = interval_words(data)
+        note.set_text(words)
+        return f"{words}, {100 * data.truth:.1f} %."
 
     return update
 
@@ -532,8 +535,5 @@ def settings_figure(table: dict[tuple[int, int], Estimate], guess: float | None)
 
 def miss_rate(hits: Tensor, n_episodes: int, repeats: int) -> float:
     """The part of `repeats` experiments whose 95 % interval misses the pool's mean."""
-    generator = torch.Generator().manual_seed(11)
-    accuracies = hits.mean(1).double()
-    drawn = accuracies[torch.randint(len(hits), (repeats, n_episodes), generator=generator)]
-    half_widths = 1.96 * drawn.std(1) / n_episodes**0.5
-    return float(((drawn.mean(1) - accuracies.mean()).abs() > half_widths).double().mean())
+    found = interval_data(hits, n_episodes, hits.shape[1], number=11, repeats=repeats)
+    return float(found.missed.double().mean())

@@ -140,18 +140,22 @@ def test_the_lab_fits_its_window(open_chapter, which, width, height):
         assert box["y"] + box["height"] - top < 650
 
 
-def test_an_error_is_told_in_the_lab(open_chapter):
+def number_lab(open_chapter, data: str, high: int):
+    """The notebook and the element of a lab with one slider, n, over this `data` function."""
     notebook = open_chapter("00_start_here.ipynb")
-    source = (
-        "from mlcourse.labs import Lab, slider\n"
+    controls = f"{{'n': slider('n', 0, {high}, 1, 1)}}"
+    lab = f"from mlcourse.labs import Lab, slider\nLab('n', data, scene, {controls}, {{}}, (3, 2))"
+    index = notebook.insert(data + SCENE + lab)
+    notebook.run(index)
+    return notebook, notebook.show(index).locator(".mlcourse-lab")
+
+
+def test_an_error_is_told_in_the_lab(open_chapter):
+    data = (
         "def data(n):\n    if n > 2: raise ValueError(f'n is {n}, but at most 2 fit')\n"
         "    return n\n"
-        + SCENE
-        + "Lab('errors', data, scene, {'n': slider('n', 0, 5, 1, 1)}, {}, (3, 2))"
     )
-    index = notebook.insert(source)
-    notebook.run(index)
-    element = notebook.show(index).locator(".mlcourse-lab")
+    notebook, element = number_lab(open_chapter, data, high=5)
     handle, _ = slider(element, "n")
     handle.focus()
     notebook.page.keyboard.press("End")
@@ -163,20 +167,14 @@ def test_an_error_is_told_in_the_lab(open_chapter):
 
 
 def test_slow_work_is_overtaken_and_stopped(open_chapter):
-    notebook = open_chapter("00_start_here.ipynb")
-    source = (
-        "import time\nfrom mlcourse.labs import Lab, slider\n"
-        "def data(n, stop):\n"
+    data = (
+        "import time\ndef data(n, stop):\n"
         "    for _ in range(0 if n == 1 else 200):\n"
         "        if stop(): return None\n"
         "        time.sleep(.01)\n"
         "    return n\n"
-        + SCENE
-        + "Lab('slow', data, scene, {'n': slider('n', 0, 9, 1, 1)}, {}, (3, 2))"
     )
-    index = notebook.insert(source)
-    notebook.run(index)
-    lab = notebook.show(index).locator(".mlcourse-lab")
+    notebook, lab = number_lab(open_chapter, data, high=9)
     handle, _ = slider(lab, "n")
     handle.focus()
     for _ in range(4):
