@@ -73,8 +73,8 @@ def _free(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def say(line: str) -> None:
-    """Print a line, once in the life of this kernel."""
-    if line not in _said:
-        _said.add(line)
+def say(line: str, topic: str = "") -> None:
+    """Print a line, once in the life of this kernel; with a topic, the first line about it."""
+    if (topic or line) not in _said:
+        _said.add(topic or line)
         print(line)

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 
 import ipywidgets as W
+import torch
 from matplotlib.figure import Figure
 
 from . import pictures
+from .runtime import gpu_fault
 
 CALIBRATION = 10  # steps timed to plan a run that was given seconds; they count as training
 REDRAW = 0.25  # seconds between two pictures of the curve
@@ -21,6 +23,8 @@ class LiveRun:
     steps: the number of updates, fixed before the run starts. With `seconds`, a short calibration
     chooses it to fit this machine instead, but for builds and tests, where $MLCOURSE_FIXED_STEPS
     is set and `steps` holds.
+    to: moves that state to a device. With it, a GPU that lacks memory or an operation hands the
+    run over to the CPU, with one line, and the step is made there.
     """
 
     def __init__(
@@ -29,10 +33,12 @@ class LiveRun:
         steps: int,
         seconds: float | None = None,
         label: str = "training loss",
+        to: Callable[[torch.device], None] | None = None,
     ):
         if steps < 1:
             raise ValueError(f"a run needs at least one step, not {steps}")
         self.step, self.steps, self.planned, self.label = step, steps, seconds, label
+        self.to = to
         self.losses: list[float] = []
         self.spent = 0.0
         self.fitted = seconds is None or "MLCOURSE_FIXED_STEPS" in os.environ
@@ -41,6 +47,11 @@ class LiveRun:
     def done(self) -> bool:
         """Whether all planned steps were made."""
         return self.fitted and len(self.losses) >= self.steps
+
+    @property
+    def progress(self) -> float:
+        """The part of the plan that is behind us, 0 to 1: for rates that fall over the run."""
+        return min(1.0, len(self.losses) / self.steps)
 
     def __call__(self) -> "LiveRun":
         """Train to the end of the plan, or until interrupted; calling again goes on."""
@@ -67,7 +78,7 @@ class LiveRun:
         began, shown = time.perf_counter() - self.spent, 0.0
         try:
             while not self.done:
-                self.losses.append(self.step())
+                self.losses.append(self.one_step())
                 self.spent = time.perf_counter() - began
                 if not self.fitted and len(self.losses) >= CALIBRATION:
                     self.fit()
@@ -76,6 +87,18 @@ class LiveRun:
                     refresh()
         finally:
             self.spent = time.perf_counter() - began
+
+    def one_step(self) -> float:
+        """A step, on the CPU from now on if the device cannot make it."""
+        try:
+            return self.step()
+        except (RuntimeError, NotImplementedError) as error:
+            if self.to is None or not (reason := gpu_fault(error)):
+                raise
+        print(f"The GPU {reason}: the run goes on on the CPU.")
+        move, self.to = self.to, None
+        move(torch.device("cpu"))
+        return self.step()
 
     def fit(self) -> None:
         """Fix the number of steps, from the time of the calibration steps but the first."""

@@ -12,7 +12,12 @@ import pytest
 import mlcourse.evaluation
 import mlcourse.labs.ch00
 import mlcourse.labs.ch01
+import mlcourse.labs.ch02
+import mlcourse.labs.ch03
+import mlcourse.learners.protonet
+import mlcourse.learners.transfer
 import mlcourse.tasks
+import mlcourse.tasks.quadratics
 from mlcourse.exercises import CHAPTERS, exercises_of
 from mlcourse.symbols import SYMBOLS
 
@@ -34,7 +39,9 @@ def names_in_chapters() -> set[str]:
 
 def names_in_signatures() -> set[str]:
     """Parameters of the package's public functions."""
-    modules = mlcourse.tasks, mlcourse.evaluation, mlcourse.labs.ch00, mlcourse.labs.ch01
+    labs, learners = mlcourse.labs, mlcourse.learners
+    modules = mlcourse.tasks, mlcourse.evaluation, mlcourse.tasks.quadratics, labs.ch00, labs.ch01
+    modules = *modules, labs.ch02, labs.ch03, learners.protonet, learners.transfer
     public = [thing for m in modules for name, thing in vars(m).items() if name[0] != "_"]
     public += [f for t in public if inspect.isclass(t) for f in vars(t).values()]
     ours = [f for f in public if inspect.isfunction(f) and f.__module__.startswith("mlcourse")]

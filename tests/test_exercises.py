@@ -93,6 +93,10 @@ def test_a_constant_never_passes(exercise, value):
 def zeros_of_the_right_shape(reference, number):
     def wrong(*arguments):
         def fill(part):
+            if isinstance(part, torch.nn.Module):
+                for parameter in part.parameters():
+                    parameter.data.fill_(number)
+                return part
             if isinstance(part, torch.Tensor):
                 return torch.full_like(part, number)
             return tuple(map(fill, part)) if isinstance(part, tuple) else type(part)(number)

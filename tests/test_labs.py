@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, predict, slider
+from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, predict, slider
+from mlcourse.labs.engine import LIVE, ends
+from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
 
 
@@ -25,24 +27,27 @@ def labs(evaluation):
         "first": ch00.first_lab(),
         "episode": ch01.episode_lab(evaluation),
         "interval": ch01.interval_lab(evaluation),
+        "transfer": ch02.transfer_lab(pretrained(), evaluation),
+        "mixture": ch02.mixture_lab(),
+        "landscape": ch03.landscape_lab(),
     }
 
 
-NAMES = ["first", "episode", "interval"]
+NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_corners_of_all_sliders(labs, name):
     lab = labs[name]
-    ends = [(c.min, c.max) for c in lab.controls.values()]
+    sides = [ends(c) for c in lab.controls.values()]
     drawn = set()
-    for corner in itertools.product(*ends):
+    for corner in itertools.product(*sides):
         result = lab.compute(dict(zip(lab.controls, corner)))
         picture, alt = lab.canvas.draw(result)
         assert len(alt) > 40 and "nan" not in alt.lower()
         assert np.asarray(picture).std() > 5  # something is on it
         drawn.add(picture.tobytes())
-    assert len(drawn) > len(ends)  # and the corners look different
+    assert len(drawn) > len(sides)  # and the corners look different
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,7 +58,8 @@ def test_every_preset_keeps_its_promise(labs, name):
         assert preset.holds(result), f"{name}, {label}: {preset.says}"
         assert set(preset.values) <= set(lab.controls)
         for key, value in preset.values.items():
-            assert lab.controls[key].min <= value <= lab.controls[key].max
+            low, high = ends(lab.controls[key])
+            assert low <= value <= high
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +68,7 @@ def test_a_promise_can_be_broken(labs, name):
     lab = labs[name]
     others = [lab.compute(lab.defaults)]
     others += [lab.compute({**lab.defaults, **p.values}) for p in lab.presets.values()]
-    others += [lab.compute({k: c.min for k, c in lab.controls.items()})]
+    others += [lab.compute({k: ends(c)[0] for k, c in lab.controls.items()})]
     for label, preset in lab.presets.items():
         assert not all(preset.holds(other) for other in others), label
 
@@ -187,6 +193,48 @@ def wait_for(condition, seconds: float = 5) -> None:
     while not condition():
         assert time.time() < end
         time.sleep(0.01)
+
+
+def live_lab(seen):
+    def live(n):
+        for i in range(seen["until"]):
+            time.sleep(0.002)
+            seen["at"] = i
+            yield 100 * n + i
+
+    return Lab("live", lambda n: n, scene, {"n": slider("n", 0, 9, 1, 1)}, {}, (2, 1), live)
+
+
+def test_a_live_run_is_drawn_as_it_comes_and_to_its_end():
+    lab = live_lab(seen := {"until": 20})
+    {b.description: b for b in lab.children[1].children}[LIVE].click()
+    wait_for(lambda: "Trained live" in lab.says.value)
+    assert lab.alt == "the number 119" and seen["at"] == 19
+
+
+def test_a_live_run_ends_when_a_slider_moves_or_stop_is_pressed():
+    lab = live_lab(seen := {"until": 100_000})
+    buttons = {b.description: b for b in lab.children[1].children}
+    for end in (lambda: setattr(lab.controls["n"], "value", 4), buttons["stop"].click):
+        buttons[LIVE].click()
+        assert "training" in lab.says.value
+        wait_for(lambda: lab.alt not in ("the number 1", "the number 4"))
+        end()
+        time.sleep(0.05)
+        at = seen["at"]
+        time.sleep(0.05)
+        assert seen["at"] == at
+    assert "Stopped." in lab.says.value
+
+
+def test_the_error_of_a_live_run_is_said():
+    def live(n):
+        yield n
+        raise ValueError("the drawings ran out")
+
+    lab = Lab("live", lambda n: n, scene, {"n": slider("n", 0, 9, 1, 1)}, {}, (2, 1), live)
+    {b.description: b for b in lab.children[1].children}[LIVE].click()
+    wait_for(lambda: "the drawings ran out" in lab.says.value)
 
 
 def test_a_lab_that_cannot_keep_up_waits_for_the_end_of_a_drag(monkeypatch):

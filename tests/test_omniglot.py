@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mlcourse import paths
+from mlcourse import paths, store
 from mlcourse.tasks import Characters, omniglot
 from mlcourse.tasks.omniglot import OmniglotError, load_characters
 
@@ -106,7 +106,7 @@ def fake_glyphs(seed: int = 0) -> tuple[Characters, Characters]:
 def forget() -> None:
     """As if the process had just started."""
     omniglot._loaded.clear()
-    omniglot._said.clear()
+    store._said.clear()
     omniglot.generated.cache_clear()
     omniglot.download_archives.cache_clear()
 

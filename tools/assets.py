@@ -1,10 +1,21 @@
 """Makes the files in mlcourse/assets anew: python tools/assets.py [name ...]"""
 
 import sys
+from itertools import product
+
+import numpy as np
+import torch
+from tqdm import tqdm
 
 from mlcourse import paths
-from mlcourse.tasks import omniglot
+from mlcourse.learners import networks, transfer
+from mlcourse.learners import transfer_runs as record
+from mlcourse.learners.networks import conv4
+from mlcourse.tasks import Characters, load_characters, omniglot
 from mlcourse.tasks.glyphs import make_glyphs
+
+CPU = torch.device("cpu")
+PRETRAINING_STEPS = 2000
 
 
 def glyphs() -> None:
@@ -13,7 +24,97 @@ def glyphs() -> None:
     omniglot.write_cache(paths.asset("glyphs_28.npz"), made, omniglot.GLYPHS)
 
 
-MAKERS = {"glyphs": glyphs}
+def pretrained(pool: Characters, name: str, with_head: bool = False) -> None:
+    """A body, and maybe its head, after the longer run on all characters of a pool."""
+    torch.manual_seed(0)
+    work = transfer.Pretraining(conv4(pools=3), pool, CPU)
+    for i in tqdm(range(PRETRAINING_STEPS), desc=name):
+        work.step(i / PRETRAINING_STEPS)
+    head = {"head": work.head} if with_head else {}  # most of the file
+    networks.save(paths.asset(name), body=work.body, **head)
+
+
+def real() -> omniglot.CharacterData:
+    """Omniglot, which the recorded runs are about."""
+    data = load_characters()
+    if not data.real:
+        raise SystemExit("Omniglot is needed to make this file.")
+    return data
+
+
+def pretrained_omniglot() -> None:
+    """A classifier of the 964 background characters."""
+    pretrained(real().background, "conv4_omniglot.npz", with_head=True)
+
+
+def pretrained_choice() -> None:
+    """The same without the validation alphabets: recipes are chosen with it."""
+    pretrained(transfer.for_choosing(real().background)[0], "conv4_choice.npz")
+
+
+def pretrained_glyphs() -> None:
+    """A classifier of the generated background characters."""
+    pretrained(omniglot.generated(28).background, "conv4_glyphs.npz")
+
+
+def fine_tuned(body, episodes) -> np.ndarray:
+    """Queries right, in %, uint8 (K, depth, α, tasks, checkpoints); no body means from scratch."""
+    depths, rates = (record.DEPTHS, record.RATES) if body else ((4,), record.SCRATCH_RATES)
+    settings = [*product(record.SHOTS, depths, rates)]
+    found = torch.stack([record.accuracies(body, episodes, *s) for s in tqdm(settings)])
+    shape = len(record.SHOTS), len(depths), len(rates), *found.shape[1:]
+    return found.mul(100).round().byte().view(shape).numpy()
+
+
+def runs(name: str, checkpoint: str, pool: Characters) -> None:
+    """Fine-tuning and training from scratch at all settings."""
+    episodes = record.tasks(pool)
+    tuned = fine_tuned(record.pretrained(checkpoint), episodes)
+    np.savez_compressed(paths.asset(name), tuned=tuned, scratch=fine_tuned(None, episodes))
+
+
+def runs_choice() -> None:
+    """Runs on the validation alphabets, to choose by."""
+    pool = transfer.for_choosing(real().background)[1]
+    runs("runs_choice.npz", "conv4_choice.npz", pool)
+
+
+def runs_evaluation() -> None:
+    """Runs on the evaluation alphabets, to report."""
+    runs("runs_evaluation.npz", "conv4_omniglot.npz", real().evaluation)
+
+
+def runs_frozen() -> None:
+    """Heads on frozen features, on both sets of alphabets."""
+    data, found = real(), {}
+    for name, checkpoint, pool in [
+        ("choice", "conv4_choice.npz", transfer.for_choosing(data.background)[1]),
+        ("evaluation", "conv4_omniglot.npz", data.evaluation),
+    ]:
+        heads = record.frozen(record.pretrained(checkpoint), record.tasks(pool))
+        found |= {f"{name}.{part}": v.numpy() for part, v in heads._asdict().items()}
+    np.savez_compressed(paths.asset("runs_frozen.npz"), **found)
+
+
+def runs_mixture() -> None:
+    """λ-mixtures of source and target loss, on the evaluation alphabets."""
+    data = real()
+    source, episodes = record.source(data), record.tasks(data.evaluation)
+    found = []
+    for lam, number in tqdm([*product(record.LAMBDAS, range(len(episodes.query.y)))]):
+        episode = record.task(episodes, number, record.MIXTURE_SHOTS)
+        found.append([right for _, *right in record.mixture(source, episode, number, lam)])
+    right = torch.tensor(found).view(len(record.LAMBDAS), -1, len(transfer.CHECKPOINTS), 2)
+    np.savez_compressed(paths.asset("runs_mixture.npz"), right=right.numpy())
+
+
+MAKERS = {
+    f.__name__: f
+    for f in (
+        *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
+        *(runs_choice, runs_evaluation, runs_frozen, runs_mixture),
+    )
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MAKERS:

@@ -8,7 +8,7 @@ import html
 import inspect
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import anywidget
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .. import pictures
 
+LIVE = "train this one live"
 SLOW = 0.1  # seconds; slower than this three times in a row and the lab waits for the end of a drag
 
 
@@ -45,6 +46,12 @@ class NameControls(anywidget.AnyWidget):
           for (const handle of row.querySelectorAll("[role=slider], .ui-slider-handle")) {
             handle.setAttribute("aria-label", text);
             handle.setAttribute("data-lm-suppress-shortcuts", "true");
+            const readout = row.closest(".widget-inline-hbox, .widget-hslider, .widget-slider")
+              ?.querySelector(".widget-readout");
+            const tell = () => handle.setAttribute("aria-valuetext", readout.textContent);
+            if (readout) new MutationObserver(tell).observe(
+              readout, { childList: true, characterData: true, subtree: true });
+            if (readout) tell();
           }
         }
         lab.setAttribute("role", "group");
@@ -81,6 +88,24 @@ def slider(label: str, low, high, step, value, form: str = "") -> W.Widget:
     )
 
 
+def stops(label: str, options: Sequence[float], value: float) -> W.SelectionSlider:
+    """A slider over a few values, those that were recorded, say."""
+    return W.SelectionSlider(
+        options=[(f"{option:g}", option) for option in options],
+        value=value,
+        description=label,
+        style={"description_width": "150px"},
+        layout=W.Layout(width="370px", margin="0 8px 0 0"),
+    )
+
+
+def ends(control: W.Widget) -> tuple[float, float]:
+    """The lowest and the highest value of a slider."""
+    if isinstance(control, W.SelectionSlider):
+        return control.options[0][1], control.options[-1][1]
+    return control.min, control.max
+
+
 def on_main(work: Callable[[], None]) -> None:
     """Run `work` in the kernel's main thread, between cells.
 
@@ -100,6 +125,8 @@ class Lab(W.VBox):
     size: inches of the figure.
     A `data` function that takes a `stop` argument may be slow: it runs in a worker thread, is told
     by `stop()` that newer values wait or that the reader pressed Stop, and may return None then.
+    live: what "train this one live" does: a generator of results at the sliders' values, drawn as
+    they come, in a worker thread, until it ends, a slider moves or the reader presses Stop.
     """
 
     def __init__(
@@ -110,8 +137,9 @@ class Lab(W.VBox):
         controls: dict[str, W.Widget],
         presets: dict[str, Preset],
         size: tuple[float, float] = (8.0, 3.2),
+        live: Callable[..., Iterator[Any]] | None = None,
     ):
-        self.title, self.data = title, data
+        self.title, self.data, self.live = title, data, live
         self.controls, self.presets = controls, presets
         self.slow = "stop" in inspect.signature(data).parameters
         self.defaults = {name: control.value for name, control in controls.items()}
@@ -132,7 +160,12 @@ class Lab(W.VBox):
         reset = W.Button(description="reset", tooltip="back to the values at the start")
         reset.on_click(lambda _: self.set(self.defaults, ""))
         buttons.append(reset)
-        if self.slow:
+        if self.live:
+            live = W.Button(description=LIVE, tooltip="train at these values now, and watch")
+            live.layout.width = "auto"
+            live.on_click(lambda _: on_main(self.train))
+            buttons.append(live)
+        if self.slow or self.live:
             stop = W.Button(description="stop", tooltip="stop the work that is going on")
             stop.on_click(lambda _: self.stop())
             buttons.append(stop)
@@ -204,14 +237,42 @@ class Lab(W.VBox):
 
         self.attempt(compute)
 
+    def train(self) -> None:
+        """Begin the live run at the sliders' values."""
+        self.request += 1
+        self.say("training …")
+        arguments = self.request, self.values()
+        threading.Thread(
+            target=self.attempt, args=(lambda: self.watch(*arguments),), daemon=True
+        ).start()
+
+    def watch(self, mine: int, values: dict[str, Any]) -> None:
+        """The worker's side of a live run: every result is drawn, unless one is still waiting."""
+        free = threading.Semaphore()
+
+        def show(result: Any) -> None:
+            self.attempt(lambda: self.draw(mine, result))
+            free.release()
+
+        for result in self.live(**values):
+            if self.request != mine:
+                return
+            if free.acquire(blocking=False):
+                on_main(lambda result=result: show(result))
+        on_main(lambda: self.attempt(lambda: self.ended(mine, result)))
+
+    def ended(self, mine: int, result: Any) -> None:
+        """The last picture of a live run, and that it was the last."""
+        self.draw(mine, result)
+        if mine == self.request:
+            self.say("Trained live, here and now.")
+
     def finish(self, mine: int, result: Any) -> None:
         """Draw an answer, unless a newer request came meanwhile or the work was stopped."""
         if mine != self.request or result is None:
             return
         began = time.perf_counter()
-        drawing, self.alt = self.canvas.draw(result)
-        self.result = result
-        self.picture.value = pictures.img_tag(drawing, self.alt)
+        self.draw(mine, result)
         if self.slow:
             self.say("")
         self.lates = self.lates + 1 if time.perf_counter() - began > SLOW else 0
@@ -219,6 +280,13 @@ class Lab(W.VBox):
             for control in self.controls.values():
                 if hasattr(control, "continuous_update"):
                     control.continuous_update = False
+
+    def draw(self, mine: int, result: Any) -> None:
+        """Show a result, if nothing newer was asked for."""
+        if mine == self.request:
+            drawing, self.alt = self.canvas.draw(result)
+            self.result = result
+            self.picture.value = pictures.img_tag(drawing, self.alt)
 
     def attempt(self, work: Callable[[], None]) -> None:
         """Do `work`; an error is told in the lab, where the reader looks, and the picture stays."""

@@ -20,6 +20,20 @@ class Episode(NamedTuple):
     support: Points
     query: Points
 
+    def with_shots(self, k_shot: int) -> "Episode":
+        """The same tasks with the first `k_shot` support points of every class, the same queries.
+
+        Needs labels (tasks, points) and equally many points of each class in all tasks; the classes
+        then stand in order. Raises ValueError when a class has fewer points.
+        """
+        x, y = self.support
+        per_class = int((y[0] == y[0, 0]).sum())
+        if not 1 <= k_shot <= per_class:
+            raise ValueError(f"k_shot is {k_shot}, but these episodes have 1 to {per_class} shots")
+        order = y.argsort(dim=1, stable=True).unflatten(1, (-1, per_class))[..., :k_shot].flatten(1)
+        picked = torch.stack([drawings[i] for drawings, i in zip(x, order)])
+        return Episode(Points(picked, y.gather(1, order)), self.query)
+
 
 @dataclass(frozen=True)
 class Characters:
@@ -97,6 +111,22 @@ class Characters:
         xs = (part.view(n_tasks, n, 1, *x.shape[1:]) for part, n in zip(parts, sizes))
         ys = ((o // s.shape[-1]).to(images.device) for s, o in zip(sets, orders))
         return Episode(*map(Points, xs, ys))
+
+    def sample_alphabets(
+        self, k_shot: int, n_query: int, generator: torch.Generator, n_way: int = 20
+    ) -> Episode:
+        """One N-way K-shot task of each alphabet that has the characters, all of them from it.
+
+        Returns what `sample` does, the tasks in the order of the alphabets. Raises ValueError as
+        `sample` does, and when no alphabet has n_way characters.
+        """
+        places = [torch.nonzero(self.alphabet == a)[:, 0] for a in self.alphabet.unique()]
+        pools = [self.subset(classes) for classes in places if len(classes) >= n_way]
+        if not pools:
+            most = max(map(len, places))
+            raise ValueError(f"n_way is {n_way}, but the largest alphabet has {most} characters")
+        tasks = [pool.sample(1, k_shot, n_query, generator, n_way) for pool in pools]
+        return Episode(*(Points(*map(torch.cat, zip(*points))) for points in zip(*tasks)))
 
 
 def draw_indices(

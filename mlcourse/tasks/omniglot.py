@@ -25,6 +25,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .. import paths
+from ..store import say
 from .episodes import Characters
 
 SITE = "https://github.com/brendenlake/omniglot/raw/master/python/"
@@ -104,7 +105,6 @@ def together(first: Characters, second: Characters) -> Characters:
 # ---------------------------------------------------------------- the one call
 
 _loaded: dict[int, CharacterData] = {}
-_said: set[str] = set()
 
 
 def load_characters(size: int = 28, download: bool = True) -> CharacterData:
@@ -124,9 +124,10 @@ def load_characters(size: int = 28, download: bool = True) -> CharacterData:
             _loaded[size] = omniglot(size, download)
         return _loaded[size]
     except Unavailable as why:
-        say_once("generated", f"Omniglot is not here ({why}), so generated alphabets stand in. "
-                 f"For the real characters put {' and '.join(a.file for a in ARCHIVES)} into "
-                 f"{paths.data_folder()} and run this again.")  # fmt: skip
+        files = " and ".join(a.file for a in ARCHIVES)
+        say(f"Omniglot is not here ({why}), so generated alphabets stand in. For the real "
+            f"characters put {files} into {paths.data_folder()} and run this again.",
+            topic="generated alphabets")  # fmt: skip
     return generated(size)
 
 
@@ -166,13 +167,6 @@ def resized(characters: Characters, size: int) -> Characters:
         return characters
     images = torch.nn.functional.interpolate(characters.images.float(), (size, size), mode="area")
     return replace(characters, images=images.round().byte())
-
-
-def say_once(topic: str, line: str) -> None:
-    """Print the line, once a process for each topic."""
-    if topic not in _said:
-        _said.add(topic)
-        print(line)
 
 
 # ---------------------------------------------------------------- where the archives are
@@ -355,8 +349,8 @@ def cached(path: Path, stamp: str, build: Callable[[], CharacterData]) -> Charac
         try:
             write_cache(path, made, stamp)
         except OSError as error:
-            say_once("cache", f"{path} cannot be written ({error.strerror or error}), so the "
-                     "characters stay in memory and are made again next time.")  # fmt: skip
+            say(f"{path} cannot be written ({error.strerror or error}), so the characters stay "
+                "in memory and are made again next time.", topic="packed cache")  # fmt: skip
     return made
 
 

@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01
+from mlcourse.labs import ch00, ch01, ch02, ch03
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -30,6 +30,24 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         "interval_lab(evaluation)",
         ch01.INTERVAL_PRESETS,
         ["episodes", "queries a class", "repetition"],
+    ),
+    "transfer": (
+        "02_transfer_learning.ipynb",
+        "transfer_lab(pretrained()",
+        ch02.TRANSFER_PRESETS,
+        ["K  shots", "blocks unfrozen", "α  inner learning rate", "alphabet"],
+    ),
+    "mixture": (
+        "02_transfer_learning.ipynb",
+        "mixture_lab()",
+        ch02.MIXTURE_PRESETS,
+        ["λ  source's weight", "gradient steps"],
+    ),
+    "landscape": (
+        "03_from_multitask_to_meta.ipynb",
+        "landscape_lab()",
+        ch03.PRESETS,
+        ["α  inner learning rate", "inner steps", "a  curvature of task 2", "c  optimum of task 2"],
     ),
 }
 SCENE = (  # of a lab that shows a number
@@ -82,10 +100,12 @@ def test_every_slider_by_keyboard_and_readout(open_chapter, which):
         page.keyboard.press("End")
         high = float(handle.get_attribute("aria-valuemax"))
         expect(handle).to_have_attribute("aria-valuenow", f"{high:.1f}")
-        readout.click()
-        readout.fill(f"{value:g}")
-        page.keyboard.press("Enter")
-        expect(handle).to_have_attribute("aria-valuenow", re.compile(f"^{value:g}"))
+        if readout.get_attribute("contenteditable") == "true":
+            readout.click()
+            readout.fill(f"{value:g}")
+            page.keyboard.press("Enter")
+            expect(handle).to_have_attribute("aria-valuenow", re.compile(f"^{value:g}"))
+        expect(handle).to_have_attribute("aria-valuetext", readout.inner_text())
         expect(element.get_by_role("alert")).to_have_count(0)
 
 
@@ -188,6 +208,18 @@ def test_slow_work_is_overtaken_and_stopped(open_chapter):
     expect(lab.get_by_role("status")).to_have_text("Stopped.")
     notebook.page.wait_for_timeout(2500)
     expect(lab.locator("img")).to_have_attribute("alt", "the number 5")
+
+
+def test_train_this_one_live(open_chapter):
+    """The curve of one alphabet is made anew, here, and lies on the recorded one."""
+    notebook, lab = open_lab(open_chapter, "transfer")
+    lab.get_by_role("button", name="one shot", exact=True).click()
+    expect(lab.locator("img")).to_have_attribute("alt", re.compile("K = 1, a new head and 4"))
+    lab.get_by_role("button", name="train this one live").click()
+    expect(lab.get_by_role("status")).to_have_text("training …")
+    expect(lab.get_by_role("status")).to_have_text("Trained live, here and now.", timeout=90_000)
+    expect(lab.locator("img")).to_have_attribute("alt", re.compile("Live on one alphabet: 0"))
+    expect(lab.get_by_role("alert")).to_have_count(0)
 
 
 def test_two_rounds_of_the_game(open_chapter):

@@ -1,0 +1,1 @@
+"""What adapts to an episode, one method a file."""
