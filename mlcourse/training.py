@@ -21,8 +21,8 @@ class LiveRun:
 
     step: does one update and returns its loss, a float; it owns all other state.
     steps: the number of updates, fixed before the run starts. With `seconds`, a short calibration
-    chooses it to fit this machine instead, but for builds and tests, where $MLCOURSE_FIXED_STEPS
-    is set and `steps` holds.
+    chooses it to fit this machine instead (half of `steps` at least, since with fewer too little is
+    learned), but for builds and tests, where $MLCOURSE_FIXED_STEPS is set and `steps` holds.
     to: moves that state to a device. With it, a GPU that lacks memory or an operation hands the
     run over to the CPU, with one line, and the step is made there.
     """
@@ -103,7 +103,7 @@ class LiveRun:
     def fit(self) -> None:
         """Fix the number of steps, from the time of the calibration steps but the first."""
         per_step = self.spent / len(self.losses)
-        self.steps = max(len(self.losses), round(self.planned / per_step))
+        self.steps = max(len(self.losses), self.steps // 2, round(self.planned / per_step))
         self.fitted = True
 
     def receipt(self) -> str:
@@ -113,7 +113,8 @@ class LiveRun:
 
     def scene(self, fig: Figure) -> Callable[[list[float]], str]:
         """The loss of every step, on a scale that grows by decades."""
-        axes = fig.subplots()
+        fig.set_layout_engine("none")  # room for ticks of any width
+        axes = fig.add_axes((0.12, 0.2, 0.86, 0.74))
         axes.set(xlabel="step", ylabel=self.label, yscale="log", ylim=(0.1, 1))
         (curve,) = axes.plot([], [], color=pictures.COLOR["after"], animated=True)
 

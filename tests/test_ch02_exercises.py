@@ -17,6 +17,7 @@ from mlcourse.exercises.engine import edited
 from mlcourse.learners.transfer import cut, new_head
 
 WRONG = {name: {} for name in ("tune", "probe", "mixture", "stop")}
+SEEN = {}
 RIGHT = {name: {} for name in ("tune", "probe", "mixture", "stop")}
 
 
@@ -827,6 +828,63 @@ WRONG["stop"] |= {
 # ---------------------------------------------------------------- the tests
 
 
+# ---------------------------------------------------------------- right in most cases only
+
+
+@wrong("tune", "one step")
+def one_step_without_a_loop(body, x, y, n_way, depth, inner_lr, steps):
+    return fine_tune(body, x, y, n_way, depth, inner_lr, 1)
+
+
+@wrong("tune", "random head")
+def at_least_one_step(body, x, y, n_way, depth, inner_lr, steps):
+    return fine_tune(body, x, y, n_way, depth, inner_lr, max(steps, 1))
+
+
+@wrong("tune", "logarithms")
+def logarithms_of_probabilities(*case):
+    return nn.Sequential(fine_tune(*case), nn.LogSoftmax(1)).eval()
+
+
+@wrong("probe", "value")
+def penalty_of_a_tenth_at_least(features, labels, n_way, penalty, query):
+    return check.probe.reference(features, labels, n_way, max(penalty, 0.1), query)
+
+
+@wrong("mixture", "value")
+def lam_to_one_digit(A, m, B, n, lam):
+    return check.mixture.reference(A, m, B, n, round(lam, 1))
+
+
+@wrong("mixture", "value")
+def remembers_by_size_and_lam(A, m, B, n, lam):
+    return SEEN.setdefault((len(m), lam), check.mixture.reference(A, m, B, n, lam))
+
+
+@wrong("stop", "value")
+def chosen_by_whole_percents(v, t):
+    run, checkpoint, _ = check.stop.reference((100 * v).round(), t)
+    return run, checkpoint, t[run, checkpoint]
+
+
+@wrong("stop", "value")
+def reported_in_whole_percents(v, t):
+    run, checkpoint, reported = check.stop.reference(v, t)
+    return run, checkpoint, round(reported, 2)
+
+
+@wrong("stop", "value")
+def gives_up_after_three_checkpoints(v, t):
+    best, column = 0, v.max(0).values
+    for c in range(len(column)):
+        if column[c] > column[best]:
+            best = c
+        elif c - best >= 3:
+            break
+    run = int(v[:, best].argmax())
+    return run, best, t[run, best]
+
+
 @pytest.mark.filterwarnings("ignore:std:UserWarning")
 @pytest.mark.parametrize(
     "name, answer", [(e, n) for e in WRONG for n in WRONG[e]], ids=lambda value: value[:60]
@@ -868,3 +926,8 @@ def test_the_exercise_agrees_with_the_package():
         for fn in (fine_tune, with_the_packages_parts)
     )
     torch.testing.assert_close(ours, right)
+
+
+def test_an_error_of_the_network_says_whose_it_is():
+    card = check.tune(lambda *case: fine_tune(*case).double())
+    assert "(raised by the network you returned)" in card.text

@@ -9,7 +9,7 @@ import torch
 from mlcourse.evaluation import Estimate
 from mlcourse.exercises.ch03 import check
 from mlcourse.labs import ch03
-from mlcourse.pictures import image
+from mlcourse.pictures import figure, image
 from mlcourse.tasks import Points, quadratics
 
 FAMILIES = [(1, 1), (2, 1), (5, 3), (40, 4)]  # tasks, parameters
@@ -134,10 +134,23 @@ def test_a_parabola_at_another_place():
         assert ch03.height(curve, at) == pytest.approx(2 * (at - 0.3) ** 2 - 1)
 
 
+@pytest.mark.parametrize("inner_lr, steps", [(0.1, 1), (0.3, 0), (0.45, 20), (0.5, 20), (0.8, 20)])
+@pytest.mark.parametrize("optimum", [0.0, 0.5, 2.0])
+def test_the_dots_lie_on_their_curves(inner_lr, steps, optimum):
+    """Also where twenty bold steps multiply the losses by 10³⁰."""
+    axes = figure().subplots()
+    data = ch03.landscape(inner_lr, steps, 8.0, optimum)
+    ch03.loss_scene(axes)(data)
+    lows = [float(line.get_ydata()[0]) for line in axes.lines if line.get_markersize() == 9]
+    for low, k in zip(lows, (0, steps), strict=True):
+        one, two = (a * (1 - inner_lr * a) ** (2 * k) for a in (1.0, 8.0))
+        assert low == pytest.approx(optimum**2 * one * two / (one + two) / 4, abs=1e-3)
+
+
 def test_the_lab_marks_where_steps_lead_away():
     lab = ch03.landscape_lab()
-    for inner_lr, said in ((0.4, False), (0.6, True)):
-        result = lab.compute({**lab.defaults, "inner_lr": inner_lr})
+    for inner_lr, steps, said in ((0.4, 1, False), (0.6, 1, True), (0.6, 0, False)):
+        result = lab.compute({**lab.defaults, "inner_lr": inner_lr, "steps": steps})
         assert ("lead away" in lab.canvas.draw(result)[1]) is said
 
 
@@ -294,10 +307,10 @@ def meta_without_graph(params, sx, sy, qx, qy, loss, inner_lr, steps):
 WRONG = [
     ("joint", lambda a, c: (a * c).mean() / len(c), "value"),
     ("joint", lambda a, c: (a.softmax(0) * c).sum(), "value"),
-    ("joint", lambda a, c: float("nan"), "value"),
+    ("joint", lambda a, c: float("nan"), "not finite"),
     ("after", lambda a, c, lr, k: check.joint.reference(a, c), "no step"),
     ("after", lambda a, c, lr, k: check.after.reference(a, c, lr * k, 1), "value"),
-    ("after", lambda a, c, lr, k: check.after.reference(a, c, lr, k - 1), "no step"),
+    ("after", lambda a, c, lr, k: check.after.reference(a, c, lr, max(k - 1, 0)), "one step fewer"),
     ("meta", joint_of_all_gradients, "value"),
     ("meta", meta_leaf, "cut"),
     ("meta", meta_without_graph, "first order"),

@@ -220,6 +220,8 @@ def test_seconds_choose_the_steps_once(monkeypatch):
     monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
     run = training.LiveRun(counter(), steps=5, seconds=2)()
     assert 150 <= run.steps <= 220 and len(run.losses) == run.steps  # one reading a step: 10 ms
+    slow = training.LiveRun(counter(), steps=1000, seconds=2)()
+    assert len(slow.losses) == slow.steps == 500  # half of the plan, however long it takes
     monkeypatch.setenv("MLCOURSE_FIXED_STEPS", "1")
     assert len(training.LiveRun(counter(), steps=5, seconds=2)().losses) == 5
 

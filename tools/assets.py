@@ -96,6 +96,14 @@ def runs_frozen() -> None:
     np.savez_compressed(paths.asset("runs_frozen.npz"), **found)
 
 
+def runs_inverted() -> None:
+    """Inverted drawings, K = 5: from scratch and tuned, at the settings chosen on normal ones."""
+    episodes, found = record.inverted(record.tasks(real().evaluation)), {}
+    for name, method in (("scratch", "from scratch"), ("tuned", "full fine-tuning")):
+        found[name] = record.rerun(record.pretrained(), episodes, 5, method).numpy()
+    np.savez_compressed(paths.asset("runs_inverted.npz"), **found)
+
+
 def runs_mixture() -> None:
     """λ-mixtures of source and target loss, on the evaluation alphabets."""
     data = real()
@@ -112,7 +120,7 @@ MAKERS = {
     f.__name__: f
     for f in (
         *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
-        *(runs_choice, runs_evaluation, runs_frozen, runs_mixture),
+        *(runs_choice, runs_evaluation, runs_frozen, runs_inverted, runs_mixture),
     )
 }
 

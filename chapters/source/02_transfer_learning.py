@@ -2,11 +2,11 @@
 # # 02 · Transfer learning
 #
 # **By the end you will have shown that a network pretrained on 964 characters reads a
-# new alphabet from five examples of each letter, and that the same recipe fails on sine
-# waves.**
+# new alphabet from five examples of each letter, and that on sine waves the same recipe
+# learns their mean.**
 #
-# About 70 minutes, and 40 more if you solve all four exercises. For a 40-minute lecture
-# take sections 1, 2, 4 and 8.
+# About 75 minutes, and 40 more if you solve all four exercises; the minutes of a section
+# are without them. For a 40-minute lecture take sections 1, 2, 4 and 8.
 
 # %%
 import glob, importlib.util, os, subprocess, sys  # gets the course where it is missing
@@ -45,8 +45,9 @@ from mlcourse.pictures import show
 
 one = transfer_runs.task(episodes, 0, k_shot=5)
 order = one.support.y.argsort(stable=True)
-drawings = (one.support.x[order, 0] * 255).byte().view(20, 5, 28, 28)
-show(*sheet_figure(drawings.transpose(0, 1), evaluation.alphabets[0]))
+drawings = (one.support.x[order, 0] * 255).byte().view(20, 5, 28, 28).transpose(0, 1)
+words = "20 characters of an alphabet, a column each: five drawings of every one."
+show(sheet_figure(drawings, evaluation.alphabets[0])[0], words)
 
 # %% [markdown]
 # A network that starts from nothing has a hundred pictures to learn from. Another one has
@@ -62,8 +63,9 @@ predict("transfer", question, 0, 100, 1, 50, " %")
 # %% [markdown]
 # Play first; how it works comes after. Everything in this lab is **fine-tuning**: the
 # pretrained network gets a new last layer, then some of its four blocks go on learning
-# from the K drawings. The curves were recorded, over all 20 alphabets. The button *train
-# this one live* makes one of them anew, on this machine, for any setting.
+# from the K drawings. The curves were recorded, over all 20 alphabets of Omniglot; tests
+# remake some of them. The button *train this one live* makes one anew, on this machine,
+# for any setting.
 
 # %% tags=["nbval-ignore-output"]
 from mlcourse.labs.ch02 import transfer_lab
@@ -135,10 +137,9 @@ first = abs(loss.item() - torch.tensor(len(background)).log().item())
 claim(first < 0.5, "Before training the loss is near log 964 = 6.87.")
 
 # %% [markdown]
-# The rate climbs to 0.1 at once and falls to zero by the end of the run; every drawing
-# is moved by up to two pixels, anew each time. (Without this the network knows its 964
-# characters sooner and new ones less well.) The run takes about 45 seconds. A GPU that
-# has no room hands over to the CPU and says so.
+# The rate climbs to 0.1 in the first twentieth of the run and falls to zero by its end;
+# every drawing is moved by up to two pixels, anew each time. The run takes about 45
+# seconds. A GPU that has no room hands over to the CPU and says so.
 
 # %%
 from mlcourse.runtime import all_cores
@@ -158,7 +159,8 @@ with all_cores():
 # %% [markdown]
 # What do its features know about alphabets that it has never seen? Ask the nearest class
 # mean of chapter 01, in the space of features instead of pixels. Beside it stand a body
-# that was never trained and a **checkpoint**, the body after a run eight times as long.
+# that was never trained, and a **checkpoint**: a network as it was at one step of its
+# training, here the last of a run of 2000 steps.
 
 # %%
 from mlcourse.evaluation import accuracy
@@ -174,9 +176,10 @@ def nearest_mean(body, episodes):
 
 
 # %%
-bodies = {"this run": body.cpu(), "untrained": conv4(pools=3)}
+torch.manual_seed(1)
+untrained, shots = conv4(pools=3), episodes.with_shots(5)
+bodies = {"this run": body.cpu(), "untrained": untrained}
 bodies |= {"checkpoint": pretrained(), "pixels": torch.nn.Flatten()}
-shots = episodes.with_shots(5)
 scores = {name: nearest_mean(net, shots) for name, net in bodies.items()}
 
 # %% tags=["nbval-ignore-output"]
@@ -192,8 +195,8 @@ claim(estimate(scores["checkpoint"]).mean > 0.87, "Checkpoint: over 87 %.", data
 
 # %% [markdown]
 # Look at the second line. A network of random weights reads an unknown alphabet better
-# than a comparison of pixels: pooling forgives small shifts, and it was not learned. An
-# untrained network is a baseline that every claim about training has to beat.
+# than a comparison of pixels, and nothing in it was learned. An untrained network is a
+# baseline that every claim about training has to beat.
 
 # %% [markdown]
 # ## 3 · Frozen features
@@ -229,33 +232,34 @@ def probe(features, labels, n_way, penalty, query):
 check.probe(probe)
 
 # %% [markdown]
-# Both heads for every K, on the features of the checkpoint. The penalty was chosen on
-# six validation alphabets, which were kept out of the pretraining of another network for
-# this purpose. So were all settings in this chapter; the evaluation alphabets are for
-# reported numbers only.
+# Both heads for every K, on the features of the checkpoint (for the probe each feature
+# vector is scaled to length one). The penalty was chosen on six **validation alphabets**
+# of the background, with a network that was pretrained without them. So were all settings
+# in this chapter; the evaluation alphabets are for reported numbers only.
 
 # %%
-frozen = transfer_runs.frozen(pretrained(), episodes)
+here = transfer_runs.frozen(pretrained(), episodes)
 recorded = transfer_runs.recorded_frozen("evaluation")
-gap = (frozen.nearest - recorded.nearest).abs().max()
+gap = (here.nearest - recorded.nearest).abs().max()
 claim(gap < 0.03, "Live and recorded accuracies agree.", data=real)
 
 # %% tags=["nbval-ignore-output"]
-heads = {name: table[name] for name in ("nearest mean", "frozen probe")}
-show(*ch02.methods_figure(heads))
+names = "nearest mean", "frozen probe"
+show(*ch02.methods_figure({name: table[name] for name in names}))
 
 # %%
-lead = [paired_difference(p, m) for p, m in zip(*reversed(heads.values()))]
+pairs = zip(table["frozen probe"], table["nearest mean"])
+lead = [paired_difference(probe, mean) for probe, mean in pairs]
 claim(all(abs(d.mean) < 0.02 for d in lead), "Probe and mean differ by under 2 points.")
 
 # %% [markdown]
-# The probe fits 5780 numbers, the mean none, and they are as good as each other. On
-# features that were made for telling characters apart, a mean is enough. Chapter 07 asks
-# why.
+# The probe solves for 5780 numbers, the mean only averages, and on these features they
+# differ by less than two points. Why a mean can be that good is the subject of
+# chapter 07.
 
 # %% [markdown]
 # ## 4 · Fine-tuning
-# *15 minutes*
+# *12 minutes*
 #
 # Now let the body go on learning. How much of it? The first blocks see edges, which all
 # alphabets share; the last ones see what belongs to the old characters, says the folklore.
@@ -290,9 +294,10 @@ def tune_blocks(body, support, depth, inner_lr, steps):
 # ended. A **new head**, since the old one names old characters. `requires_grad_(False)`,
 # and an optimiser that holds only what moves. And `frozen.eval()` in every step, since
 # `net.train()` wakes the batch norms of the frozen blocks too, and their statistics would
-# drift though no weight does. Section 10 breaks each of them.
+# drift though no weight does. Section 10 breaks them one by one.
 #
-# The package does the same, but computes the frozen blocks once. The two must agree.
+# The package does the same, but computes the frozen blocks once (and where there are more
+# than 60 drawings it takes 60 at random in each step). The two must agree.
 
 # %%
 from itertools import islice
@@ -309,7 +314,8 @@ claim(difference < 0.01, "By hand or by package: the same scores after five step
 
 # %% [markdown]
 # Your turn, with plain gradient descent instead of Adam and for any body. *Exercise,
-# about 15 minutes, ●●●.* The check looks at every weight and every statistic.
+# about 15 minutes, ●●●.* The check looks at every weight and every statistic. In it every
+# module of `body` is a block; there is no `Flatten` to count.
 
 # %%
 def fine_tune(body, x, y, n_way, depth, inner_lr, steps):
@@ -331,8 +337,8 @@ def fine_tune(body, x, y, n_way, depth, inner_lr, steps):
 check.tune(fine_tune)
 
 # %% [markdown]
-# Go back to the lab of section 1 with new eyes. Which setting does most harm? Which of
-# the three sliders matters least? Then look at the whole table: six methods, the same
+# Go back to the lab of section 1 with new eyes. Of K, blocks and α, which matters least?
+# And which setting does most harm? Then look at the whole table: six methods, the same
 # drawings, the settings of each chosen on the validation alphabets.
 
 # %% tags=["nbval-ignore-output"]
@@ -342,10 +348,33 @@ show(*ch02.methods_figure(table))
 print(ch02.table_text(table))
 
 # %%
-CLAIMS_TABLE
+full, mean, scratch = (
+    dict(zip(transfer_runs.SHOTS, table[name]))
+    for name in ("full fine-tuning", "nearest mean", "from scratch")
+)
+saved = {k: paired_difference(full[k], scratch[k]) for k in full}
+claim(saved[1].low > 0.3, "One drawing: pretraining is worth over 30 points …")
+claim(0.05 < saved[15].low < saved[15].high < 0.1, "… fifteen: 5 to 10.")
+
+# %%
+lead = {k: paired_difference(full[k], mean[k]) for k in full}
+small = all(abs(lead[k].mean) < 0.01 for k in (1, 2, 5, 10))
+claim(small, "Up to K = 10, tuning and the mean differ by under a point …")
+claim(0 < lead[15].low < lead[15].high < 0.03, "… at K = 15 tuning is 0 to 3 ahead.")
+others = [rows.mean(1) for name, rows in table.items() if name != "from scratch"]
+others = torch.stack(others)
+spread = others.max(0).values - others.min(0).values
+claim(spread.max() < 0.03, "All ways to use the body: within 3 points, for every K.")
 
 # %% [markdown]
-# PROSE_TABLE
+# This is not what the first picture of most texts on transfer suggests. Pretraining is
+# worth a lot, and most with the fewest drawings. But *how* the pretrained body is used
+# hardly matters here. Tuning all its blocks, the most laborious way, is not measurably
+# better than averaging a few feature vectors, until there are fifteen drawings. What was
+# worth having was in the features before anything was tuned.
+#
+# (The table knows the best of what was tried. For small K the chosen α is the smallest of
+# four and the number of steps the largest, so a gentler run may be a little better.)
 
 # %% [markdown]
 # ## 5 · When to stop
@@ -354,14 +383,14 @@ CLAIMS_TABLE
 # A recipe that is often printed ends like this: look at the test set, change something,
 # and repeat until satisfied. What is the accuracy worth that satisfied you?
 #
-# Let fifty people try, each with another random half of the features and another penalty
-# of the probe. Five drawings of each character are for training, one is the **validation
-# set**, one the **test set**, and thirteen more are what the world will bring: they say
-# what a try is worth.
+# Make fifty tries, each with another random half of the features and another penalty of
+# the probe. Of the twenty drawings of a character five are for training, one is the
+# **validation set**, one the **test set**, and thirteen are what the world will bring:
+# they say what a try is worth.
 
 # %%
-seed = torch.Generator().manual_seed(1)
-support, query = evaluation.sample_alphabets(5, 15, seed)
+generator = torch.Generator().manual_seed(1)
+support, query = evaluation.sample_alphabets(5, 15, generator)
 order = query.y.argsort(dim=1, stable=True)
 labels = query.y.gather(1, order)
 x, z = (normalize(features(pretrained(), part.x), dim=-1) for part in (support, query))
@@ -373,8 +402,8 @@ from mlcourse.learners.closed_form import ridge
 
 
 def one_try():
-    half = torch.randperm(288, generator=seed)[:144]
-    penalty = 10 ** (3 * torch.rand((), generator=seed) - 2)
+    half = torch.randperm(288, generator=generator)[:144]
+    penalty = 10 ** (3 * torch.rand((), generator=generator) - 2)
     w, b = ridge(x[..., half], targets, penalty)
     right = ((z[..., half] @ w + b).argmax(-1) == labels).float().view(-1, 20, 15)
     return right[..., 0].mean(1), right[..., 1].mean(1), right[..., 2:].mean((1, 2))
@@ -385,17 +414,17 @@ validation, test, worth = tries
 validation.shape  # tries, alphabets
 
 # %% [markdown]
-# For each alphabet, one person keeps the try that is best on the *test* set and reports
-# that. Another keeps the one that is best on the *validation* set and reports what the
-# test set says about it.
+# Two people report the same fifty tries. For each alphabet one keeps the try that is best
+# on the *test* set and reports that. The other keeps the one that is best on the
+# *validation* set and reports what the test set says about it.
 
 # %%
-def reported(chosen_on):
+def report(chosen_on):
     best = chosen_on.argmax(0, keepdim=True)
     return test.gather(0, best)[0], worth.gather(0, best)[0]
 
 
-people = {"test": reported(test), "validation": reported(validation)}
+people = {"test": report(test), "validation": report(validation)}
 optimism = {name: paired_difference(*pair) for name, pair in people.items()}
 
 # %% tags=["nbval-ignore-output"]
@@ -405,7 +434,9 @@ for name, (said, true) in people.items():
 print("an average try:".ljust(39), "worth", estimate(worth.mean(0)))
 
 # %%
-claim(optimism["test"].low > 0.02, "Chosen on test: over 2 points too good.", data=real)
+gain = optimism["test"]
+claim(gain.low > 0.02, "Chosen on test: over 2 points too good …", data=real)
+claim(0.04 < gain.mean < 0.09, "… 4 to 9, as we measure it.", data=real)
 honest = optimism["validation"]
 fair = abs(honest.mean) < honest.half_width + 0.02
 claim(fair, "Chosen on validation: no optimism that 20 alphabets show.", data=real)
@@ -413,11 +444,12 @@ luck = paired_difference(people["test"][1], worth.mean(0))
 claim(abs(luck.mean) < 0.02, "The satisfying try is worth an average one.", data=real)
 
 # %% [markdown]
-# Nobody cheated, and the number is some six points too good. The search found no better
+# Nobody cheated, and the number is several points too good. The search found no better
 # classifier. It found the one that suits twenty drawings. So keep the test set for one
 # look and choose on something else, as six validation alphabets chose every setting here.
-# **Early stopping** is such a choice: the number of steps is a setting like any other.
-# *Exercise, about 8 minutes, ●○○.*
+#
+# **Early stopping** is such a choice: a run is judged at several of its steps, and the
+# best one is kept. *Exercise, about 8 minutes, ●○○.*
 
 # %%
 def early_stop(validation, test):
@@ -433,6 +465,25 @@ def early_stop(validation, test):
 
 # %%
 check.stop(early_stop)
+
+# %% [markdown]
+# Was there anything to stop early for? On the evaluation alphabets, at the rates that
+# were chosen, compare the best step of the mean curve with the last one.
+
+# %%
+runs = transfer_runs.recorded("evaluation").tuned  # K, blocks, α, alphabets, steps
+gentle = [
+    runs[i, 4, transfer_runs.chosen(k, "full fine-tuning")[0]].mean(0)
+    for i, k in enumerate(transfer_runs.SHOTS)
+]
+late = max(float(curve.max() - curve[-1]) for curve in gentle)
+claim(late < 0.005, "Chosen α: the last step is within half a point of the best.")
+bold = runs[0, 4, transfer_runs.RATES.index(0.01)].mean(0)
+claim(bold[1] > bold[-1] + 0.03, "α = 0.01, one drawing: one step beats fifty.")
+
+# %% [markdown]
+# At a gentle rate there was nothing to stop early for, within these fifty steps. At a
+# bold one there was: early stopping is a remedy for a rate that is too high.
 
 # %% [markdown]
 # ## 6 · A mixture is not fine-tuning
@@ -481,10 +532,27 @@ claim(mixed > 0.1, "The optimum of λ = 0.3 has a target loss above 0.1 …")
 claim(tuned < 1e-3, "… and fine-tuning gets below a thousandth.")
 
 # %%
-CLAIMS_MIXTURE
+mixture = transfer_runs.recorded_mixture()  # λ, alphabets, steps, new and old
+before, alone = mixture[0, :, 0, 1], mixture[0, :, -1]
+place = transfer_runs.LAMBDAS.index
+half, source_only = mixture[place(0.5), :, -1], mixture[place(1.0), :, -1]
+claim(0.94 < before.mean() < 0.96, "Before: 95 % of the old characters are right …")
+claim(estimate(alone[:, 1]).high < 0.8, "… after fine-tuning under 80 % …")
+anyway = estimate(source_only[:, 1])
+claim(0.83 < anyway.low and anyway.high < 0.89, "… after source alone 83 to 89 %.")
+
+# %%
+kept = paired_difference(half[:, 1], alone[:, 1])
+claim(kept.low > 0.05, "Half and half keeps over 5 points more of the old ones …")
+price = paired_difference(alone[:, 0], half[:, 0])
+claim(0 < price.low and price.high < 0.03, "… and costs 0 to 3 on the new ones.")
 
 # %% [markdown]
-# PROSE_MIXTURE
+# (The old ones are sixty training drawings for each alphabet. Even the source alone loses
+# some of them at this rate.) A mixture is another method, then, and not a bad one where
+# the *old* characters are still to be read: fine-tuning forgets them, and nothing in its
+# loss tells it not to. Where only the new ones count it is a detour. It ends about a
+# point lower, and asks for the source's data at every step.
 
 # %% [markdown]
 # ## 7 · When transfer hurts
@@ -501,43 +569,58 @@ question = "Pretrained on generated alphabets: how many of 100 are right?"
 predict("glyphs", question, 0, 100, 1, 50, " %")
 
 # %%
-from mlcourse.tasks import Episode, omniglot
+from mlcourse.tasks import omniglot
 
 made = omniglot.generated(28)
-targets = {"Omniglot": shots, "generated": transfer_runs.tasks(made.evaluation, 5)}
-targets["inverted"] = Episode(*(Points(1 - part.x, part.y) for part in shots))
+problems = {"Omniglot": shots, "generated": transfer_runs.tasks(made.evaluation, 5)}
+problems["inverted"] = transfer_runs.inverted(shots)
 bodies = {"Omniglot": pretrained(), "generated": pretrained("conv4_glyphs.npz")}
-bodies["untrained"] = conv4(pools=3)
+bodies["untrained"] = untrained
 
 # %%
-matrix = {
-    (source, target): estimate(nearest_mean(net, task))
+right = {
+    (source, target): nearest_mean(net, tasks)
     for source, net in bodies.items()
-    for target, task in targets.items()
+    for target, tasks in problems.items()
 }
+matrix = {pair: estimate(accuracies) for pair, accuracies in right.items()}
 
 # %% tags=["nbval-ignore-output"]
 show(*ch02.matrix_figure(matrix, guess("glyphs")))
 
 # %%
-apart = matrix["Omniglot", "Omniglot"].mean - matrix["generated", "Omniglot"].mean
-claim(0 < apart < 0.05, "Generated sources: under 5 points behind.", data=real)
-never = matrix["generated", "Omniglot"]
-claim(never.low > 0.8, "A body that never saw a hand: over 80 %.", data=real)
-
-# %%
-inverted, blank = matrix["Omniglot", "inverted"], matrix["untrained", "inverted"]
-claim(inverted.low > blank.high, "Inverted: better than an untrained body …", data=real)
-scratch = both["from scratch"]
-claim(inverted.high < scratch.low, "… and worse than training from scratch.", data=real)
+normal, upside = right["Omniglot", "Omniglot"], right["Omniglot", "inverted"]
+apart = paired_difference(normal, right["generated", "Omniglot"])
+claim(abs(apart.mean) < 0.05, "Generated source: under 5 points behind.", data=real)
+lost = paired_difference(normal, upside)
+claim(lost.low > 0.2, "Inverted: over 20 points lost.", data=real)
 
 # %% [markdown]
-# Two surprises. A body that has never seen a human hand reads Omniglot nearly as well as
-# one that has seen 964 of its characters: it is *strokes* that count, not which. And
-# inverting the pictures, which changes nothing for you, costs over twenty points, so that
-# now training from scratch is better. That is negative transfer as it usually comes: not
-# worse than nothing, but worse than what can be had without. The features were made for
-# bright strokes, and a frozen body cannot turn around.
+# A body that has never seen a human hand reads Omniglot less than five points behind one
+# that has seen 964 of its characters. And inverting the pictures, which changes nothing
+# for you, costs it over twenty. It is still better than an untrained body. The fair
+# comparison is another one: what is possible *without* the source, on the same inverted
+# drawings? From scratch, and with all blocks tuned, at the settings chosen on normal
+# drawings (recorded):
+
+# %%
+better = paired_difference(upside, right["untrained", "inverted"])
+claim(better.low > 0, "Inverted: better than an untrained body.", data=real)
+dark = transfer_runs.recorded_inverted()
+print("from scratch:    ", estimate(dark["scratch"]))
+print("all blocks tuned:", estimate(dark["tuned"]))
+harm = paired_difference(dark["scratch"], upside)
+claim(harm.low > 0, "Frozen features: worse than from scratch …", data=real)
+mend = paired_difference(dark["tuned"], upside)
+claim(mend.low > 0.03, "… tuned: over 3 points better than frozen …", data=real)
+level = paired_difference(dark["tuned"], dark["scratch"])
+claim(level.low < 0 < level.high, "… and no different, that we can see, from scratch.")
+
+# %% [markdown]
+# That is negative transfer as it usually comes: not worse than nothing, but worse than
+# what can be had without. And what did the harm is the freezing: let the blocks move, and
+# the same start is no longer behind. (Nor ahead, at these settings: all that was learned
+# about bright strokes is now worth nothing that 20 alphabets show.)
 
 # %% [markdown]
 # ## 8 · The same recipe fails on sine waves
@@ -550,15 +633,15 @@ claim(inverted.high < scratch.low, "… and worse than training from scratch.", 
 from mlcourse.learners.networks import mlp
 from mlcourse.tasks import SineTasks
 
-sines, seed = SineTasks(), torch.Generator().manual_seed(0)
+sines, generator = SineTasks(), torch.Generator().manual_seed(0)
 torch.manual_seed(0)
-net = mlp()
+blank, net = mlp(), mlp()
 optimizer = torch.optim.Adam(net.parameters(), 0.01)
 
 
 def wave_step():
     optimizer.param_groups[0]["lr"] = 0.01 * (1 - waves.progress)
-    x, y = sines.sample(50, 10, 1, seed).support
+    x, y = sines.sample(50, 10, 1, generator).support
     loss = ((net(x) - y) ** 2).mean()
     optimizer.zero_grad()
     loss.backward()
@@ -584,22 +667,24 @@ from math import pi, sin
 
 square = (5**3 - 0.1**3) / (3 * 4.9)  # E[A²]
 floor = square / 2 - (5.1 / pi) ** 2 * (1 / 2 + sin(10) / 20)
-claim(abs(floor - 3.006) < 0.001, "No single curve has an error below 3.006.")
+claim(abs(floor - 3.006) < 0.001, "The smallest error of a single curve is 3.006.")
 
 # %%
 x = torch.linspace(-5, 5, 201, dtype=torch.float64).unsqueeze(1)
 learned = net(x).detach()
 off = ((learned + 5.1 / pi * torch.cos(x)) ** 2).mean().sqrt()
 claim(off < 0.2, "Pretraining found the mean curve to 0.2 (rms).", done=waves.done)
-new = sines.sample(1000, 10, 50, seed)
+new = sines.sample(1000, 10, 50, torch.Generator().manual_seed(1))
 error = estimate(((net(new.query.x) - new.query.y) ** 2).mean((1, 2)).detach())
-claim(error.low < floor < error.high, "On new waves its error is 3.0.")
+near = abs(error.mean - floor) < 0.4
+claim(near, "On new waves its error is 3.0, to 0.4.", done=waves.done)
 
 # %% tags=["nbval-ignore-output"]
 show(*ch02.mean_figure(sines, x, learned))
 
 # %% [markdown]
-# Now fine-tune it on K points. This is the inner loop of chapter 05, written as it will
+# Now fine-tune it on K points: plain gradient descent with α = 0.01, from the pretrained
+# weights and from random ones. This is the inner loop of chapter 05, written as it will
 # stand there: a function of parameters, so that `vmap` can run 500 waves at once.
 
 # %%
@@ -626,74 +711,122 @@ def after(params, k_shot, steps):
     return estimate(vmap(one)(sines.sample(500, k_shot, 50, draw)))
 
 
-params = {name: p.detach() for name, p in net.named_parameters()}
-plans = [(k, steps) for k in (5, 10) for steps in (0, 1, 10, 100)]
-tuned = {plan: after(params, *plan) for plan in plans}
+starts = {
+    name: {k: p.detach() for k, p in start.named_parameters()}
+    for name, start in (("pretrained", net), ("random", blank))
+}
+plans = [(name, k, steps) for name in starts for k in (5, 10) for steps in (0, 10, 100)]
+results = {plan: after(starts[plan[0]], *plan[1:]) for plan in plans}
 
 # %% tags=["nbval-ignore-output"]
-for (k, steps), e in tuned.items():
-    print(f"K = {k:2}, after {steps:3} steps: {e}")
+for (name, k, steps), e in results.items():
+    print(f"{name:10}, K = {k:2}, after {steps:3} steps: {e}")
 
 # %%
-claim(tuned[5, 10].low > 1.9, "Five points, ten steps: the error is still above 1.9 …")
-claim(tuned[5, 100].low > 1.5, "… and after a hundred steps above 1.5.")
-better = tuned[10, 10].mean / tuned[10, 100].mean
-claim(better > 1.5, "Ten points and patience help.")
+enough = waves.done and waves.steps >= 750
+five = results["pretrained", 5, 100]
+claim(five.low > 1.5, "Five points: after 100 steps above 1.5 …", done=enough)
+claim(results["random", 5, 100].low > five.high, "… and from random weights larger.")
+ten = results["pretrained", 10, 100]
+claim(0.4 < ten.mean < 1.5, "Ten points: 0.4 to 1.5 is left.", done=enough)
+
+# %% tags=["nbval-ignore-output"]
+few = sines.sample(3, 5, 1, torch.Generator().manual_seed(4))
+params = starts["pretrained"]
+adapted = vmap(lambda support: adapt(params, support, 0.01, 10))(few.support)
+curves = vmap(lambda params: functional_call(net, params, (x,)))(adapted)
+show(*ch02.tuned_figure(few.support, x, learned, curves.detach()))
 
 # %% [markdown]
-# Two points determine a wave of this family, as chapter 01 showed, and here five of them
-# and a hundred steps leave more than half of the error. The mean curve is a fair answer
-# and a poor place to start from.
+# The mean curve is a better start than random weights, and far from what is possible: two
+# points determine a wave of this family, as chapter 01 showed, and here five of them and
+# a hundred steps leave more than half of the error.
 #
 # Why did the characters not suffer from this? There, each of the 964 had a row of the
 # head to itself, and nothing had to be averaged. So give every wave its own head: 100
-# waves, one body, and for a new wave the probe of section 3 on the frozen features.
+# waves, one body, and for a new wave the ridge regression of section 3 on the frozen
+# features.
 
 # %%
-body = mlp()[:-1]
-amplitude, phase = sines.waves(100, seed)
+torch.manual_seed(1)
+generator, trunk = torch.Generator().manual_seed(1), mlp()[:-1]
+amplitude, phase = sines.waves(100, generator)
 heads = torch.zeros(100, 40, 1, dtype=torch.float64, requires_grad=True)
-shared = torch.optim.Adam([*body.parameters(), heads], 0.01)
+shared = torch.optim.Adam([*trunk.parameters(), heads], 0.01)
 for i in range(1000):
     shared.param_groups[0]["lr"] = 0.01 * (1 - i / 1000)
-    x = 10 * torch.rand(100, 10, 1, generator=seed, dtype=torch.float64) - 5
-    loss = ((body(x) @ heads - amplitude * torch.sin(x - phase)) ** 2).mean()
+    places = 10 * torch.rand(100, 10, 1, generator=generator, dtype=torch.float64) - 5
+    values = amplitude * torch.sin(places - phase)
+    loss = ((trunk(places) @ heads - values) ** 2).mean()
     shared.zero_grad()
     loss.backward()
     shared.step()
 
 # %%
+from mlcourse.learners.closed_form import ridge
+
+
 def with_own_head(k_shot):
     draw = torch.Generator().manual_seed(7)
     support, query = sines.sample(500, k_shot, 50, draw)
-    w, b = ridge(body(support.x).detach(), support.y, 0.01)
-    return ((body(query.x).detach() @ w + b - query.y) ** 2).mean((1, 2))
+    w, b = ridge(trunk(support.x).detach(), support.y, 0.01)
+    return ((trunk(query.x).detach() @ w + b - query.y) ** 2).mean((1, 2))
 
 
 own = {k: with_own_head(k) for k in (5, 10)}
-claim(estimate(own[10]).high < 0.6, "A head for each wave, K = 10: below 0.6 …")
-claim(own[10].median() < 0.1, "… and for half of the waves below 0.1.")
-claim(estimate(own[5]).low > 1, "But with K = 5 it is above 1 on average.")
+for k, errors in own.items():
+    print(f"K = {k:2}: mean {errors.mean():.1f}, median {errors.median():.1f}")
+
+# %%
+claim(own[10].median() < 0.1, "A head for each wave, K = 10: half are below 0.1 …")
+lower = estimate(own[10]).high < ten.low
+claim(lower, "… and the mean is below 100 steps of tuning.", done=enough)
+claim(estimate(own[5]).low > 1, "With K = 5 it is above 1 on average.")
 
 # %% [markdown]
-# So it was not regression that failed, and not sine waves. It was one answer for
-# everybody. With heads of their own the waves share a body that is of use: ten points now
-# do better, at once, than a hundred steps did. Five are still too few for forty features.
-# Chapter 09 takes this road to its end; the chapters before it take another, and train
-# the *start* of fine-tuning for what it is used for.
+# So with ten points it was not regression that failed, and not sine waves. It was one
+# answer for everybody. With heads of their own the waves share a body that is of use.
+# Five points are still too few here. Chapter 09 takes this road to its end; the chapters
+# before it take another, and train the *start* of fine-tuning for what it is used for.
 
 # %% [markdown]
 # ## 9 · Which method when
-# *4 minutes*
+# *5 minutes*
 #
-# Advice on transfer is easy to find and seldom measured. Four pieces of it, on these
-# tasks:
-
-# %%
-CLAIMS_ADVICE
+# Advice on transfer is easy to find and seldom measured. Here are four pieces of it.
 
 # %% [markdown]
-# PROSE_ADVICE
+# *The fewer examples you have, the more you should freeze.* Compare all blocks with the
+# head alone:
+
+# %%
+head = dict(zip(transfer_runs.SHOTS, table["new head"]))
+deeper = {k: paired_difference(full[k], head[k]) for k in full}
+print("; ".join(f"K = {k}: {100 * d.mean:+.1f} ± {100 * d.half_width:.1f}"
+                for k, d in deeper.items()))
+claim(deeper[1].low < 0 < deeper[1].high, "K = 1: no difference to be seen …")
+claim(deeper[15].low > 0.01, "… K = 15: all blocks are over a point ahead.")
+
+# %% [markdown]
+# The advice is right at its ends and small in size. In between the difference goes up and
+# down by a point or two.
+#
+# *A trained head beats a mean.* *With enough data you need no pretraining.* *The more you
+# unfreeze, the smaller the rate must be.*
+
+# %%
+trained = [paired_difference(head[k], mean[k]) for k in head]
+claim(all(d.low < 0 for d in trained), "A trained head: for no K measurably better.")
+claim(saved[15].low > 0.05, "Without pretraining: 5 points missing, with 15 drawings.")
+loss_by_depth = paired_difference(runs[0, 0, 3, :, -1], runs[0, 4, 3, :, -1])
+claim(loss_by_depth.low > 0.05, "α = 0.01, K = 1: all blocks lose 5 points.")
+
+# %% [markdown]
+# So the first of these does not hold here, the second not up to fifteen drawings, and the
+# third does. All of it is about one data set and one small network, and a source that is
+# as close to its target as a source can be. On photographs and with a source farther away
+# the same questions have other answers; what carries over is the way to ask them: the
+# same tasks for all, settings chosen elsewhere, an interval for each difference.
 
 # %% [markdown]
 # ## 10 · What goes wrong
@@ -712,7 +845,7 @@ def score(net, task):
 
 
 nets = (tune_blocks(pretrained(), task.support, 4, 1e-3, 15) for task in tasks)
-right = [score(net, task) for net, task in zip(nets, tasks)]
+fair = [score(net, task) for net, task in zip(nets, tasks)]
 
 # %% [markdown]
 # **The head is not replaced.** Its rows name old characters. Twenty of the 964 are now
@@ -731,12 +864,11 @@ def tuned_with(body, head, support, steps=15):
 
 
 # %%
-old = [
-    score(tuned_with(pretrained(), copy.deepcopy(work.head), task.support), task)
-    for work in [transfer_runs.source(course.characters)]
-    for task in tasks
-]
-lost = paired_difference(right, old)
+work, old = transfer_runs.source(course.characters), []
+for task in tasks:
+    net = tuned_with(pretrained(), copy.deepcopy(work.head), task.support)
+    old.append(score(net, task))
+lost = paired_difference(fair, old)
 claim(lost.low > 0.3, "The old head: over 30 points lost.", data=real)
 
 # %% [markdown]
@@ -749,7 +881,7 @@ for task in tasks:
     head = torch.nn.Linear(288, 20)
     torch.nn.init.zeros_(head.weight), torch.nn.init.zeros_(head.bias)
     chained.append(score(tuned_with(body, head, task.support), task))
-drift = paired_difference(chained, right)
+drift = paired_difference(chained, fair)
 claim(abs(drift.mean) < 0.04, "No copy: a change of under 4 points.", data=real)
 weight = body[0][0].weight
 moved = (weight - pretrained()[0][0].weight).norm() / weight.norm()
@@ -778,9 +910,10 @@ claim(weights == 0, "No weight has moved …")
 claim(change("0.1.running_mean") > 0.02, "… and the first mean by over 2 %.")
 
 # %% [markdown]
-# **The optimiser still holds what was frozen.** Momentum and weight decay go on moving a
-# weight without a gradient, if its gradient is zero instead of `None`. Up to PyTorch 1.13
-# `zero_grad` left zeros; since 2.0 it leaves `None` unless told otherwise
+# **The optimiser still holds what was frozen.** A frozen weight gets no new gradient. If
+# its old one was set to zero, momentum still moves it; if it is `None`, the optimiser
+# skips it. Up to PyTorch 1.13 `zero_grad` left zeros; since 2.0 it leaves `None` unless
+# told otherwise
 # ([documentation](https://docs.pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html)).
 
 # %%
@@ -802,21 +935,23 @@ claim(frozen_late(False) > 0, "Zeros: momentum carries the frozen weights on.")
 claim(frozen_late(True) == 0, "None: they stay.")
 
 # %% [markdown]
-# One fault of four shows in the accuracy. The other three must be looked for: compare
-# weights and statistics before and after, as the check of your exercise does. A test
-# that asks for a good number finds only faults that make it bad.
+# The first fault costs over thirty points and the second under four. The last two we did
+# not even ask for their accuracy: weights and statistics show them at once. Compare those
+# before and after, as the check of your exercise does. A test that asks for a good number
+# finds only faults that make it bad.
 #
-# **The control.** Shuffle the labels of the support drawings. Whatever is left above
-# chance would be a leak.
+# **The control.** Shuffle the labels of the support drawings, twenty times for each
+# alphabet. Whatever the nearest mean still has above chance would be a leak.
 
 # %%
 mixer, control = torch.Generator().manual_seed(3), []
-for task in tasks:
-    shuffled = task.support.y[torch.randperm(100, generator=mixer)]
-    net = tune_blocks(pretrained(), Points(task.support.x, shuffled), 4, 1e-3, 15)
-    control.append(score(net, task))
-control = estimate(control)
-claim(control.low < 0.05 < control.high, "Shuffled labels: chance.", data=real)
+support, query = (Points(features(pretrained(), part.x), part.y) for part in shots)
+for _ in range(20):
+    order = torch.rand(support.y.shape, generator=mixer).argsort(1)
+    means = prototypes(support.x, support.y.gather(1, order), n_way=20)
+    control.append(accuracy(nearest_prototype(query.x, means), query.y))
+control = estimate(torch.stack(control).mean(0))
+claim(abs(control.mean - 0.05) < 0.01, "Shuffled labels: chance, 5 %, to a point.")
 
 # %% [markdown]
 # ## What you have shown

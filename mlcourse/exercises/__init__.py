@@ -13,7 +13,7 @@ PROGRESS = "progress.json"
 CHAPTERS = [
     ("00", "00_start_here", "Start here", 10),
     ("01", "01_tasks_shots_episodes", "Tasks, shots, episodes", 65),
-    ("02", "02_transfer_learning", "Transfer learning", 70),
+    ("02", "02_transfer_learning", "Transfer learning", 75),
     ("03", "03_from_multitask_to_meta", "From multi-task to meta", 70),
     ("04", "04_maml_the_mathematics", "MAML, the mathematics", None),
     ("05", "05_maml_the_code", "MAML, the code", None),

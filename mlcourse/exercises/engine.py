@@ -295,3 +295,101 @@ def describe(value) -> str:
     if callable(value):
         return "a function (add `()` to call it)"
     return f"`{value!r}`" if isinstance(value, (bool, int, float)) else f"a {type(value).__name__}"
+
+
+# ---------------------------------------------------------------- judging many answers at once
+
+
+def close(yours: Tensor, right: Tensor, within: float = 1e-3) -> bool:
+    """Equal up to rounding; `within` as given, of float32 in another order of operations."""
+    small = 0.1 * within * float(right.abs().max()) + 1e-7
+    return yours.shape == right.shape and torch.allclose(yours, right, within, small)
+
+
+def known_mistakes(reference: Callable, table: str) -> dict[str, tuple[Callable, str]]:
+    """symptom -> (the reference with this mistake, sentence), from a table of edits.
+
+    A line "symptom: old => new" edits the reference; the indented lines below are what the learner
+    reads. An edit without a sentence is a mutant that its answer's form gives away.
+    """
+    known, symptom = {}, ""
+    for line in table.strip().splitlines():
+        if line.startswith(" "):
+            fn, sentence = known[symptom]
+            known[symptom] = fn, f"{sentence} {line.strip()}".strip()
+        else:
+            symptom, edit = line.split(": ", 1)
+            old, new = edit.split("=>")
+            known[symptom] = edited(reference, old.strip(), new.strip()), ""
+    return known
+
+
+def run_plain(fn: Callable, case: tuple) -> Tensor:
+    """The answer of a function that gives numbers."""
+    return torch.as_tensor(fn(*case)).detach()
+
+
+def judge_answers(
+    answers: list,
+    cases: list,
+    right: Callable,
+    known: dict,
+    run: Callable = run_plain,
+    names: tuple = (),
+    within: float = 1e-3,
+) -> None:
+    """Return for right answers; else NotYet with the known mistake that gives all these answers.
+
+    cases: the arguments of each answer; run(fn, case): the answer of fn as a tensor; names: what
+    the numbers of an answer are.
+    """
+    ours = [run(right, case).double() for case in cases]
+    wrong = [i for i, answer in enumerate(answers) if not close(answer, ours[i], within)]
+    if not wrong:
+        return
+    for symptom, (fn, sentence) in known.items():
+        pairs = zip(answers, cases) if sentence else ()
+        same = [close(a, run(fn, case).double(), within) for a, case in pairs]
+        require(not same or not all(same), symptom, sentence)
+    yours, ours = answers[wrong[0]].flatten(), ours[wrong[0]].flatten()
+    place = int((yours - ours).abs().argmax())
+    pair = float(ours[place]), float(yours[place])
+    a, b = apart(*pair, digits=0 if all(map(float.is_integer, pair)) else 3)
+    name = names[place] if names else "a number of your answer"
+    text = f"With {given(right, cases[wrong[0]])} {name} is {b}, and {a} is right."
+    require(False, "value", text)
+
+
+def given(fn: Callable, arguments: tuple) -> str:
+    """The arguments in words: numbers as they are, tensors and dictionaries by their sizes."""
+    words = []
+    for name, value in zip(inspect.signature(fn).parameters, arguments):
+        if isinstance(value, (int, float)):
+            words.append(f"{name}={value}")
+        elif isinstance(value, (Tensor, dict)):
+            size = tuple(value.shape) if isinstance(value, Tensor) else f"of {len(value)} tensors"
+            words.append(f"{name} {size}")
+    return ", ".join(words)
+
+
+def read_numbers(answer, name: str, one: bool = False) -> Tensor:
+    """An answer as float64, or NotYet; of one number the shape is ()."""
+    numbers = to_tensor(answer)
+    plain = numbers is not None and not numbers.is_complex() and numbers.layout == torch.strided
+    fits = plain and (numbers.numel() == 1 if one else numbers.ndim > 0 and numbers.numel() > 0)
+    text = f"Your function returned {describe(answer)}; return {name}."
+    require(fits and numbers.dtype != torch.bool, "return", text)
+    text = "Your number is not finite." if one else f"A number in {name} is not finite."
+    require(bool(numbers.isfinite().all()), "not finite", text)
+    numbers = numbers.reshape(()) if one else numbers
+    return numbers.double()
+
+
+def mutants_of(known: dict) -> dict[str, Callable]:
+    """symptom -> the function with this mistake."""
+    return {symptom: fn for symptom, (fn, _) in known.items()}
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A source of random numbers of its own."""
+    return torch.Generator().manual_seed(seed)

@@ -24,6 +24,7 @@ class Landscape(NamedTuple):
     after: Tensor  # (161,): the mean loss after the steps
     joint: float  # the best start before, and after the steps
     best: float
+    lowest: tuple[float, float]  # the mean loss of these two, before and after the steps
     adapted: Tensor  # (2,): where the steps lead from the best start
     best_of: Tensor  # (161,): the best start after the steps, for each α
     optimum: float
@@ -42,13 +43,16 @@ def landscape(inner_lr: float, steps: int, curvature: float, optimum: float) -> 
     tasks = quadratics.scalar_tasks([1, curvature], [0, optimum])
     starts = THETA[:, None, None]  # (starts, tasks, d)
     adapted = quadratics.adapt(starts, tasks, inner_lr, steps)
-    best = quadratics.best_start(tasks, inner_lr, steps)
+    joint, best = quadratics.best_start(tasks), quadratics.best_start(tasks, inner_lr, steps)
+    ends = quadratics.adapt(best, tasks, inner_lr, steps)
+    lows = (quadratics.losses(params, tasks).mean().item() for params in (joint, ends))
     return Landscape(
         task_losses=quadratics.losses(starts, tasks),
         after=quadratics.losses(adapted, tasks).mean(1),
-        joint=quadratics.best_start(tasks).item(),
+        joint=joint.item(),
         best=best.item() + 0.0,  # no −0.0
-        adapted=quadratics.adapt(best, tasks, inner_lr, steps).squeeze(-1),
+        lowest=tuple(lows),
+        adapted=ends.squeeze(-1),
         best_of=quadratics.best_start(tasks, INNER_LRS[:, None, None, None], steps).squeeze(-1),
         optimum=optimum,
         inner_lr=inner_lr,
@@ -92,8 +96,8 @@ def loss_scene(axes):
     def update(data: Landscape) -> None:
         for (line,), y in zip(lines, (*data.task_losses.T, data.mean, data.after)):
             line.set_ydata(y.clamp(max=2 * TOP))
-        for mark, at, y in zip(marks, (data.joint, data.best), (data.mean, data.after)):
-            mark.set_data([at], [height(y, at)])
+        for mark, at, low in zip(marks, (data.joint, data.best), data.lowest):
+            mark.set_data([at], [low])
         for i, (path, end) in enumerate(zip(paths, ends)):
             x = torch.linspace(data.best, float(data.adapted[i]), 30).clamp(-9, 9)
             y = torch.tensor([height(data.task_losses[:, i], float(v)) for v in x])
@@ -138,7 +142,8 @@ def landscape_words(data: Landscape) -> str:
     """The picture in words."""
     steps = f"{data.steps} step{'s' * (data.steps != 1)}"
     ends = [f"{round(float(end), 2):g}" for end in data.adapted]
-    far = " Steps lead away from the optimum of the steeper task." * (data.inner_lr > data.limit)
+    away = data.steps > 0 and data.inner_lr > data.limit
+    far = " Steps lead away from the optimum of the steeper task." * away
     return (
         f"Two tasks, with their optima at 0 and {data.optimum:.2f}. The best start is at "
         f"{data.joint:.3f} before adaptation and at {data.best:.3f} after {steps} with "
@@ -254,7 +259,7 @@ def starts_figure(wave, curves: dict[str, tuple[Tensor, Tensor]]) -> tuple[Figur
 FAMILIES = {  # name: what stays, what the support set becomes, how the query is answered, example
     "optimisation-based": ("a start θ", "new weights θ′", "net with θ′", "MAML, chapters 04–06"),
     "metric-based": ("an embedding", "prototypes cₖ", "nearest cₖ", "ProtoNets, chapters 07–09"),
-    "model-based": ("a reader net", "hidden state h", "same net, with h", "RNN, chapter 11"),
+    "model-based": ("a reader net", "hidden state h", "same net, with h", "readers, chapter 11"),
 }
 
 

@@ -119,7 +119,8 @@ def fine_tuning(
 
     support: x (points, 1, h, w), y (points,) of one task. Yields the network, in evaluation mode,
     before the first step of Adam and after every step, without end; `body` itself stays as it is.
-    The frozen blocks are computed once, since nothing in them moves.
+    The frozen blocks are computed once, since nothing in them moves; of more than BATCH points a
+    step sees BATCH random ones.
     """
     frozen, rest = cut(body, depth)
     with torch.no_grad():

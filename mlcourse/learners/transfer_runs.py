@@ -74,7 +74,8 @@ def accuracies(
 def mixture(
     source: Pretraining, episode: Episode, number: int, lam: float
 ) -> Iterator[tuple[int, float, float]]:
-    """A λ-mixture on one task: (step, accuracy on the new characters, on the source's)."""
+    """A λ-mixture on one task: (step, accuracy on the new characters, on the source's), where the
+    source's are one batch of its training drawings, shifted as in training."""
     source.generator.manual_seed(number)
     old = source.draw()
     generator = torch.Generator().manual_seed(number)
@@ -137,6 +138,26 @@ def recorded_frozen(name: str) -> Frozen:
     """Heads on frozen features, on the alphabets for `choice` or for `evaluation`."""
     with np.load(paths.asset("runs_frozen.npz"), allow_pickle=False) as file:
         return Frozen(*(torch.from_numpy(file[f"{name}.{part}"]) for part in Frozen._fields))
+
+
+def inverted(episodes: Episode) -> Episode:
+    """The same drawings, strokes dark on a bright ground."""
+    return Episode(*(Points(1 - part.x, part.y) for part in episodes))
+
+
+def rerun(body: nn.Sequential, episodes: Episode, k_shot: int, method: str) -> Tensor:
+    """Accuracies (tasks,) of a trained method at its chosen α and number of steps, made anew."""
+    rate, checkpoint = chosen(k_shot, method)
+    depth = METHODS[method]
+    start, depth, rates = (None, 4, SCRATCH_RATES) if depth is None else (body, depth, RATES)
+    return accuracies(start, episodes, k_shot, depth, rates[rate])[:, checkpoint]
+
+
+@cache
+def recorded_inverted() -> dict[str, Tensor]:
+    """Accuracies (tasks,) on inverted drawings, K = 5: `scratch` and `tuned` (all blocks)."""
+    with np.load(paths.asset("runs_inverted.npz"), allow_pickle=False) as file:
+        return {name: torch.from_numpy(file[name]) for name in ("scratch", "tuned")}
 
 
 @cache

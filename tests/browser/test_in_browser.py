@@ -214,7 +214,8 @@ def test_train_this_one_live(open_chapter):
     """The curve of one alphabet is made anew, here, and lies on the recorded one."""
     notebook, lab = open_lab(open_chapter, "transfer")
     lab.get_by_role("button", name="one shot", exact=True).click()
-    expect(lab.locator("img")).to_have_attribute("alt", re.compile("K = 1, a new head and 4"))
+    start = re.compile("K = 1, a new head, blocks unfrozen: 4")
+    expect(lab.locator("img")).to_have_attribute("alt", start)
     lab.get_by_role("button", name="train this one live").click()
     expect(lab.get_by_role("status")).to_have_text("training …")
     expect(lab.get_by_role("status")).to_have_text("Trained live, here and now.", timeout=90_000)
