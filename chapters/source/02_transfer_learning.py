@@ -774,8 +774,10 @@ def with_own_head(k_shot):
 
 
 own = {k: with_own_head(k) for k in (5, 10)}
+
+# %% tags=["nbval-ignore-output"]
 for k, errors in own.items():
-    print(f"K = {k:2}: mean {errors.mean():.1f}, median {errors.median():.1f}")
+    print(f"K = {k:2}: mean {errors.mean():.2f}, median {errors.median():.2f}")
 
 # %%
 claim(own[10].median() < 0.1, "A head for each wave, K = 10: half are below 0.1 …")
@@ -819,14 +821,14 @@ trained = [paired_difference(head[k], mean[k]) for k in head]
 claim(all(d.low < 0 for d in trained), "A trained head: for no K measurably better.")
 claim(saved[15].low > 0.05, "Without pretraining: 5 points missing, with 15 drawings.")
 loss_by_depth = paired_difference(runs[0, 0, 3, :, -1], runs[0, 4, 3, :, -1])
-claim(loss_by_depth.low > 0.05, "α = 0.01, K = 1: all blocks lose 5 points.")
+claim(loss_by_depth.low > 0.05, "α = 0.01, K = 1: all blocks 5 points below.")
 
 # %% [markdown]
 # So the first of these does not hold here, the second not up to fifteen drawings, and the
-# third does. All of it is about one data set and one small network, and a source that is
-# as close to its target as a source can be. On photographs and with a source farther away
-# the same questions have other answers; what carries over is the way to ask them: the
-# same tasks for all, settings chosen elsewhere, an interval for each difference.
+# third does. All of it is about one data set, one small network and a source close to its
+# target. On photographs, or with a source farther away, the same questions may have other
+# answers. What carries over is the way to ask them: the same tasks for all, settings
+# chosen elsewhere, an interval for each difference.
 
 # %% [markdown]
 # ## 10 · What goes wrong

@@ -502,7 +502,7 @@ def reveal(score: Estimate, guess: float | None, game: Game) -> tuple[Figure, st
 
 def sheet_figure(images: Tensor, name: str) -> tuple[Figure, str]:
     """Drawings uint8 (characters, drawers, 28, 28), a row a character; and the picture in words."""
-    fig = pictures.figure(7, 0.62 * len(images) + 0.3)
+    fig = pictures.figure(7, 7 * images.shape[0] / images.shape[1] + 0.3)
     axes = fig.subplots()
     axes.imshow(pictures.sheet(images.numpy(), gap=4))
     axes.axis("off")

@@ -251,7 +251,7 @@ def landscape_scene(axes):
         [], [], "s", color=COLOR["before"], label="optimum of the mixture", **moves
     )
     (tuned,) = axes.plot([], [], "o", color=COLOR["after"], label="fine-tuned", **moves)
-    axes.legend(handles=[mixed, tuned], loc="upper right", fontsize=8.5)
+    axes.legend(handles=[mixed, tuned], loc="upper right", fontsize=8.5, frameon=True)
 
     def update(data: MixtureLab) -> None:
         mixed.set_data(*data.optimum[:, None])
