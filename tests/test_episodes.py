@@ -158,6 +158,7 @@ def test_impossible_episodes_are_told_in_numbers(change, says):
         coded(10).sample(generator=seeded(), **wish)
 
 
+@pytest.mark.latency
 def test_a_sixty_way_episode_is_quick():
     pool, generator = coded(3856), seeded()
     pool = Characters(pool.images.repeat(1, 1, 9, 9)[..., :28], *list(vars(pool).values())[1:])

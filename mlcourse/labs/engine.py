@@ -52,6 +52,7 @@ class NameControls(anywidget.AnyWidget):
             if (readout) new MutationObserver(tell).observe(
               readout, { childList: true, characterData: true, subtree: true });
             if (readout) tell();
+            if (readout && row.closest(".mlcourse-stops")) readout.contentEditable = "false";
           }
         }
         lab.setAttribute("role", "group");
@@ -90,13 +91,15 @@ def slider(label: str, low, high, step, value, form: str = "") -> W.Widget:
 
 def stops(label: str, options: Sequence[float], value: float) -> W.SelectionSlider:
     """A slider over a few values, those that were recorded, say."""
-    return W.SelectionSlider(
+    control = W.SelectionSlider(
         options=[(f"{option:g}", option) for option in options],
         value=value,
         description=label,
         style={"description_width": "150px"},
         layout=W.Layout(width="370px", margin="0 8px 0 0"),
     )
+    control.add_class("mlcourse-stops")  # its readout cannot be written to
+    return control
 
 
 def ends(control: W.Widget) -> tuple[float, float]:

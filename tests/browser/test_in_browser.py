@@ -147,7 +147,7 @@ def test_key_to_picture(open_chapter, which, record_property):
     assert p95 < 3 * TARGET["p95"]
 
 
-@pytest.mark.parametrize("which", ["first", "episode"])
+@pytest.mark.parametrize("which", ["first", "episode", "transfer", "landscape"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (700, 800)])
 def test_the_lab_fits_its_window(open_chapter, which, width, height):
     notebook, element = open_lab(open_chapter, which, width, height)
