@@ -1,4 +1,4 @@
-"""MAML's gradient by five independent means: loops, closed forms, differences, Jacobians, batches."""
+"""MAML's gradient by independent means: loops, closed forms, differences, Jacobians, batches."""
 
 import pytest
 import torch
@@ -253,7 +253,13 @@ def test_tasks_do_not_touch_each_other():
     params, batch = network(), episodes(tasks=3)
     together = maml.losses_after(bump, params, batch, 0.2, 3)
     alone = [
-        maml.losses_after(bump, params, Episode(*(Points(*(v[i : i + 1] for v in side)) for side in batch)), 0.2, 3)
+        maml.losses_after(
+            bump,
+            params,
+            Episode(*(Points(*(v[i : i + 1] for v in side)) for side in batch)),
+            0.2,
+            3,
+        )
         for i in range(3)
     ]
     assert together.shape == (3,) and same(together, torch.cat(alone))

@@ -78,9 +78,7 @@ def direction(
     return (weights(tasks, inner_lr, steps, rule) @ away).squeeze(-1).mean(-2)
 
 
-def best_start(
-    tasks: Quadratics, inner_lr=0.0, steps: int = 0, rule: str = "maml"
-) -> Tensor:
+def best_start(tasks: Quadratics, inner_lr=0.0, steps: int = 0, rule: str = "maml") -> Tensor:
     """The start at which a rule comes to rest: (…, d). For "maml" it has the smallest mean loss.
 
     The mean of the optima, weighted with `weights`. With no step it is the joint optimum.
