@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..tasks import Points
-from .ch03 import close, judge_number, seeded
+from .ch03 import close, judge_number, seeded, weighted
 from .engine import Chapter, Exercise, apart, describe, edited, require, to_tensor
 
 
@@ -64,32 +64,28 @@ def random_curvature(d: int, seed: int) -> Tensor:
 def judge_factor(fn: Callable) -> None:
     """One to four parameters, one to five steps, and none."""
     for d, inner_lr, steps in ((2, 0.2, 3), (3, 0.1, 2), (1, 0.4, 1), (4, 0.15, 5), (2, 0.3, 0)):
-        a = random_curvature(d, d)
-        right, eye = factor(a, inner_lr, steps), torch.eye(d, dtype=torch.float64)
-        named = {
-            "element by element": (
-                (eye - inner_lr * a) ** steps,
-                "each number to the power k; multiply the matrices",
-            ),
-            "one long step": (eye - inner_lr * steps * a, "I − kαA, one step k times as long"),
-            "uphill": (factor(a, -inner_lr, steps), "(I + αA)ᵏ; a step goes down"),
-            "one step": (factor(a, inner_lr, 1), "the factor of one step; use `steps`"),
-            "squared": (
-                factor(a, inner_lr, 2 * steps),
-                "(I − αA)²ᵏ, what is left of the loss; the factor has the power k",
-            ),
-            "off by one": (
-                factor(a, inner_lr, steps + 1),
-                "the factor of one step too many; the power is k",
-            ),
-            "one short": (
-                factor(a, inner_lr, max(steps - 1, 0)),
-                "the factor of one step too few; the power is k",
-            ),
-            "what is gone": (eye - right, "I − (I − αA)ᵏ, what the steps have walked"),
-        }
+        case = random_curvature(d, d), inner_lr, steps
         where = f"With {d} parameter{'s' * (d > 1)}, α = {inner_lr} and {steps} steps"
-        judge_array(fn(a, inner_lr, steps), right, named, where)
+        judge_array(fn(*case), factor(*case), factor_mistakes(*case), where)
+
+
+def factor_mistakes(a: Tensor, inner_lr: float, steps: int) -> dict[str, tuple]:
+    eye, less = torch.eye(len(a), dtype=a.dtype), max(steps - 1, 0)
+    each = (eye - inner_lr * a) ** steps
+
+    def at(k, rate=inner_lr):
+        return factor(a, rate, k)
+
+    return {
+        "element by element": (each, "each number to the power k; multiply the matrices"),
+        "one long step": (at(1, steps * inner_lr), "I − kαA, one step k times as long"),
+        "uphill": (at(steps, -inner_lr), "(I + αA)ᵏ; a step goes down"),
+        "one step": (at(1), "the factor of one step; use `steps`"),
+        "squared": (at(2 * steps), "(I − αA)²ᵏ, what is left of the loss; the power is k"),
+        "off by one": (at(steps + 1), "the factor of one step too many; the power is k"),
+        "one short": (at(less), "the factor of one step too few; the power is k"),
+        "what is gone": (eye - at(steps), "I − (I − αA)ᵏ, what the steps have walked"),
+    }
 
 
 factor_exercise = Exercise(
@@ -189,46 +185,49 @@ def judge_steps(fn: Callable) -> None:
         judge_array(fn(*case), meta_gradient(*case), step_mistakes(*case), where)
 
 
-def step_mistakes(theta, gradient, hessian, query, inner_lr, steps) -> dict[str, tuple]:
-    eye = torch.eye(len(theta), dtype=theta.dtype)
-    visited = [theta]
-    for _ in range(steps):
-        visited.append(visited[-1] - inner_lr * gradient(visited[-1]))
-    jacobians = [eye - inner_lr * hessian(point) for point in visited]
+def step_mistakes(*case) -> dict[str, tuple]:
+    return {**wrong_walks(*case), **wrong_factors(*case)}
 
-    def product(parts):
-        return torch.linalg.multi_dot([eye, eye, *parts])
 
-    def at(k, lr=inner_lr, q=query, s=gradient):
-        return meta_gradient(theta, s, hessian, q, lr, k)
+def wrong_walks(theta, gradient, hessian, query, inner_lr, steps) -> dict[str, tuple]:
+    def at(k, q=query, s=gradient):
+        return meta_gradient(theta, s, hessian, q, inner_lr, k)
 
-    pull = query(visited[-1])
-    full = product(jacobians[:-1])
-    doubled = [eye - 2 * inner_lr * hessian(point) for point in visited[:-1]]
-    plus = [2 * eye - part for part in jacobians[:-1]]
-    one, last = (torch.linalg.matrix_power(jacobians[i], steps) for i in (0, -1))
+    flat = at(steps, q=lambda _: query(theta))
     return {
-        "first order": (pull, "∇L(θₖ) without the factors: this is first-order MAML"),
         "no step": (query(theta), "the gradient at the start, as if no step were made"),
-        "query at the start": (full @ query(theta), "the query gradient at θ; take it at θₖ"),
-        "one Hessian": (one @ pull, "one Hessian, that at the start, for all steps"),
-        "last Hessian": (last @ pull, "the Hessian at the adapted point for all steps"),
-        "late Hessians": (
-            product(jacobians[1:]) @ pull,
-            "Hessians at the points after each step; take them before it",
-        ),
-        "order": (
-            product(jacobians[:-1][::-1]) @ pull,
-            "the product in the wrong order; the first step's factor stands left",
-        ),
-        "uphill": (product(plus) @ pull, "factors I + αH; the step has a minus"),
-        "alpha twice": (product(doubled) @ pull, "factors I − 2αH; α counts once a step"),
+        "query at the start": (flat, "the query gradient at θ; take it at θₖ"),
         "support judged": (at(steps, q=gradient), "the support's gradient at θₖ, not the query's"),
         "query adapted": (at(steps, s=query), "what steps down the query loss give"),
         "one step": (at(1), "the answer for one step; use `steps`"),
         "off by one": (at(steps + 1), "the answer for one step too many"),
         "one short": (at(max(steps - 1, 0)), "the answer for one step too few"),
-        "negative": (-full @ pull, "minus the gradient; the outer loop subtracts it later"),
+        "negative": (-at(steps), "minus the gradient; the outer loop subtracts it later"),
+    }
+
+
+def wrong_factors(theta, gradient, hessian, query, inner_lr, steps) -> dict[str, tuple]:
+    visited = [theta]
+    for _ in range(steps):
+        visited.append(visited[-1] - inner_lr * gradient(visited[-1]))
+    pull = query(visited[-1])
+
+    def through(points, rate=inner_lr):
+        value = pull
+        for point in reversed(points):
+            value = value - rate * hessian(point) @ value
+        return value
+
+    *before, last = visited
+    late, turned = through(visited[1:]), through(before[::-1])
+    return {
+        "first order": (pull, "∇L(θₖ) without the factors: this is first-order MAML"),
+        "one Hessian": (through([theta] * steps), "one Hessian, that at the start, for all steps"),
+        "last Hessian": (through([last] * steps), "the Hessian at the adapted point for all steps"),
+        "late Hessians": (late, "Hessians at the points after each step; take them before it"),
+        "order": (turned, "the product in the wrong order; the first step's factor stands left"),
+        "uphill": (through(before, -inner_lr), "factors I + αH; the step has a minus"),
+        "alpha twice": (through(before, 2 * inner_lr), "factors I − 2αH; α counts once a step"),
     }
 
 
@@ -354,32 +353,26 @@ def judge_weights(fn: Callable) -> None:
 
 
 def weight_mistakes(a, c, inner_lr, steps, rule) -> dict[str, tuple]:
-    left, up = (1 - inner_lr * a) ** steps, (1 + inner_lr * a) ** steps
-    one = 1 - inner_lr * a
+    def of(left):
+        return {"maml": a * left**2, "fomaml": a * left, "reptile": 1 - left}
+
+    once = 1 - inner_lr * a
+    left, up = once**steps, (1 + inner_lr * a) ** steps
     wrong = {
-        "always maml": (a * left**2, "MAML's answer; the rules differ"),
-        "always fomaml": (
-            a * left,
-            "FOMAML's answer; MAML has the factor once more, from the chain rule",
-        ),
-        "always reptile": (1 - left, "Reptile's answer; the rules differ"),
+        "always maml": (of(left)["maml"], "MAML's answer; the rules differ"),
+        "always fomaml": (of(left)["fomaml"], "FOMAML's answer; MAML has the factor once more"),
+        "always reptile": (of(left)["reptile"], "Reptile's answer; the rules differ"),
         "joint": (a, "the joint optimum; the steps change the weights"),
         "what is left": (
             left,
             "weights (1 − αa)ᵏ; Reptile counts what was walked, not what is left",
         ),
         "no curvature": (left**2, "weights without the factor a in front"),
-        "one step": (
-            {"maml": a * one**2, "fomaml": a * one, "reptile": 1 - one}[rule],
-            "the answer for one step; use `steps`",
-        ),
-        "uphill": (
-            {"maml": a * up**2, "fomaml": a * up, "reptile": 1 - up}[rule],
-            "weights with 1 + αa; a step goes down",
-        ),
+        "one step": (of(once)[rule], "the answer for one step; use `steps`"),
+        "uphill": (of(up)[rule], "weights with 1 + αa; a step goes down"),
         "plain mean": (torch.ones_like(a), "the plain mean of the optima; weigh them"),
     }
-    return {symptom: ((w * c).sum() / w.sum(), words) for symptom, (w, words) in wrong.items()}
+    return {symptom: (weighted(w, c), words) for symptom, (w, words) in wrong.items()}
 
 
 weights = Exercise(
@@ -626,14 +619,13 @@ def outer_mistakes(params, batch, loss, inner_lr, outer_lr, steps) -> dict[str, 
     def at(b=batch, lr=inner_lr, rate=outer_lr, k=steps):
         return outer_step(params, b, loss, lr, rate, k)
 
-    joint = at(k=0)
+    case = params, batch, loss, inner_lr, outer_lr, steps
+    constants = "what first-order MAML gives: the inner gradients were constants. Keep their graph"
+    serial = "an outer step after each task; all tasks start at the same θ"
     return {
         "unmoved": (params, "the parameters as they were"),
-        "first order": (
-            shifted_outer(params, batch, loss, inner_lr, outer_lr, steps),
-            "what first-order MAML gives: the inner gradients were constants. Keep their graph",
-        ),
-        "no adaptation": (joint, "what joint training gives; the query judges θ′"),
+        "first order": (shifted_outer(*case), constants),
+        "no adaptation": (at(k=0), "what joint training gives; the query judges θ′"),
         "swapped": (at([(q, s) for s, q in batch]), "the step with support and query exchanged"),
         "support judged": (at([(s, s) for s, _ in batch]), "a step down the support loss"),
         "query adapted": (at([(q, q) for _, q in batch]), "what adapting on the query gives"),
@@ -645,10 +637,7 @@ def outer_mistakes(params, batch, loss, inner_lr, outer_lr, steps) -> dict[str, 
         "one step": (at(k=1), "the answer for one inner step; use `steps`"),
         "off by one": (at(k=steps + 1), "the answer for one inner step too many"),
         "last task": (at(batch[-1:]), "a step for the last task alone; average over all of them"),
-        "one by one": (
-            one_by_one(params, batch, loss, inner_lr, outer_lr, steps),
-            "an outer step after each task; all tasks start at the same θ",
-        ),
+        "one by one": (one_by_one(*case), serial),
     }
 
 

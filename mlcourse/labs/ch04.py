@@ -641,6 +641,7 @@ SHRINKAGE_PRESETS = {
 
 # ---------------------------------------------------------------- the rules on two scalar tasks
 
+AWAY = "α > 2/a: steps lead away"
 OUTER_LR, START = 0.5, 0.5  # of the walks in the cold open
 
 
@@ -678,33 +679,32 @@ def reveal(guess: float | None) -> tuple[Figure, str]:
     return fig, words
 
 
-def rules_figure(steps: int = 1) -> tuple[Figure, str]:
-    """Where the rules come to rest over α, on the tasks a = 1, c = 0 and a = 4, c = 1; and words.
+RESTS = {"maml": ("MAML", "after", "-"), "fomaml": ("FOMAML", "pixels", "--")}
+RESTS["reptile"] = ("Reptile, joint", "you", "-.")
+
+
+def rules_figure() -> tuple[Figure, str]:
+    """Where the rules come to rest over α, one step, the tasks of the cold open; with words.
 
     Shaded: where FOMAML climbs (its weights sum below zero), and where steps lead away (α > 2/a).
     """
     tasks = quadratics.scalar_tasks([1, 4], [0, 1])
-    rates = torch.linspace(0.001, 0.7, 700, dtype=torch.float64)
-    columns = rates[:, None, None, None]
+    rates = torch.linspace(0.001, 0.7, 700, dtype=torch.float64)[:, None, None, None]
     fig = figure(8, 3.0)
     axes = fig.subplots()
-    climbs = quadratics.weights(tasks, columns, steps, "fomaml").sum((1, 2, 3)) < 0
+    climbs = quadratics.weights(tasks, rates, 1, "fomaml").sum((1, 2, 3)) < 0
     first = float(rates[climbs][0])
-    axes.axvspan(first, 0.7, color="#EDEDED", lw=0)
-    axes.axvspan(0.5, 0.7, color="#D9D9D9", lw=0)
-    names = {"maml": ("MAML", "-"), "fomaml": ("FOMAML", "--"), "reptile": ("Reptile", "-.")}
-    labels = {"Reptile": "Reptile, joint"} if steps == 1 else {}
-    for rule, (name, ls) in names.items():
-        rest = quadratics.best_start(tasks, columns, steps, rule).flatten()
+    for low, colour, text in ((first, "#EDEDED", "FOMAML climbs"), (0.5, "#D9D9D9", AWAY)):
+        axes.axvspan(low, 0.7, color=colour, lw=0)
+        axes.text(low + 0.005, -0.95, text, fontsize=9)
+    for rule, (name, colour, ls) in RESTS.items():
+        rest = quadratics.best_start(tasks, rates, 1, rule).flatten()
         rest[rest.abs() > 3] = torch.nan
-        axes.plot(rates, rest, ls, color=COLOR[RULES[name]], label=labels.get(name, name))
-    for x, text in ((first + 0.005, "FOMAML climbs"), (0.505, "α > 2/a: steps lead away")):
-        axes.text(x, -0.95, text, fontsize=9)
+        axes.plot(rates.flatten(), rest, ls, color=COLOR[colour], label=name)
     axes.set(xlabel="α", ylabel="θ at rest", xlim=(0, 0.7), ylim=(-1.0, 2.1))
     axes.legend(ncols=3, **PLACE)
-    words = (
-        f"Where MAML, FOMAML and Reptile come to rest over α, after {steps} inner step. MAML falls "
+    return fig, (
+        "Where MAML, FOMAML and Reptile come to rest over α, after one inner step. MAML falls "
         f"from 0.8 to 0 at α = 0.25 and rises again; FOMAML climbs from α = {first:.2f} on; "
         "Reptile stays at the joint optimum 0.8. Beyond α = 0.5 the steps lead away."
     )
-    return fig, words
