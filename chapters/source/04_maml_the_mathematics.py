@@ -287,8 +287,9 @@ claim(gap.abs().max() < 1e-12, "Five steps backwards: the same as autograd.")
 #
 # Now look. Grey on the left is the mean query loss *after* the steps, for each start; the
 # blue paths are what the tasks do from θ, the star is the best start. On the right, close
-# to θ: where does each rule push? Beside MAML and FOMAML there are the joint gradient of
-# chapter 03, and **Reptile**, which walks towards where the tasks ended: θₖ − θ.
+# to θ: where does each rule push? (All arrows are equally long.) Beside MAML and FOMAML
+# there are the joint gradient of chapter 03, and **Reptile**, which walks towards where the
+# tasks ended: θₖ − θ.
 
 # %%
 from mlcourse.labs.ch04 import microscope_lab
@@ -384,8 +385,8 @@ claim(abs(still - 0.8) < 1e-12, "Reptile with one step is joint training.")
 claim((1 - 0.51 * 4) ** 2 > 1 > (1 - 0.49 * 4) ** 2, "Beyond 2/a steps lead away.")
 
 # %% [markdown]
-# Two more facts that the table holds. With many steps all of I − (I − αA)ᵏ becomes I:
-# Reptile forgets the curvatures and takes the plain mean of the optima. And with *equal*
+# Two more facts that the table holds. With many steps I − (I − αA)ᵏ becomes I, as long as
+# α is below 2/a: Reptile forgets the curvatures and takes the plain mean of the optima. And with *equal*
 # curvatures every weight cancels: all rules, joint training included, agree. The
 # meta-gradient matters where tasks differ in curvature.
 

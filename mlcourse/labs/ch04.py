@@ -606,7 +606,7 @@ def shrinkage_lab() -> Lab:
         "inner_lr": slider("α  inner learning rate", 0.0, 1.5, 0.01, 0.57),
         "k_shot": slider("K  shots", 1, 20, 1, 3),
         "spread": slider("s  spread of tasks", 0.0, 2.0, 0.1, 0.8),
-        "noise": slider("σ  noise of points", 0.0, 2.0, 0.1, 1.2),
+        "noise": slider("σ  noise of points", 0.1, 2.0, 0.1, 1.2),
     }
     return Lab("Shrinkage", shrinkage, shrinkage_scene, controls, SHRINKAGE_PRESETS)
 
