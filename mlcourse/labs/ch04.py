@@ -332,7 +332,7 @@ class Bands(Artist):
         """Fill the axes with a grey for every whole number of `levels` (rows, columns)."""
         x, y, wide, high = (round(v) for v in self.axes.bbox.bounds)
         fine = torch.nn.functional.interpolate(
-            self.levels[None, None], (high, wide), mode="bilinear", align_corners=True
+            self.levels[None, None].float(), (high, wide), mode="bilinear", align_corners=True
         )
         grey = (252 - 8 * fine[0, 0].floor()).clamp(60, 252).to(torch.uint8)
         picture = torch.full((high, wide, 4), 255, dtype=torch.uint8)
@@ -402,16 +402,17 @@ def compass(axes):
 def angles(axes):
     """The rules in their colours, with the angle between MAML's direction and theirs."""
     axes.axis("off")
-    axes.text(0, 0.9, "downhill at θ", fontsize=9)
-    words = {
-        rule: axes.text(0, 0.75 - 0.13 * i, "", color=COLOR[colour], weight="bold", animated=True)
-        for i, (rule, colour) in enumerate(RULES.items())
-    }
+    axes.text(0, 0.9, "angle with MAML", fontsize=9)
+    words = {}
+    for i, (rule, colour) in enumerate(RULES.items()):
+        style = {"color": COLOR[colour], "weight": "bold", "y": 0.75 - 0.13 * i}
+        axes.text(0, s=rule, **style)
+        words[rule] = axes.text(0.98, s="", ha="right", animated=True, **style)
 
     def update(data: Microscope) -> None:
         for rule, text in words.items():
             degrees = math.degrees(math.acos(max(-1, min(1, data.cosine(rule)))))
-            text.set_text(rule if rule == "MAML" else f"{rule} {degrees:.0f}°")
+            text.set_text("" if rule == "MAML" else f"{degrees:.0f}°")
 
     return update
 
@@ -420,14 +421,13 @@ def scale(axes):
     """α as on its slider, and the part of it where steps lead away."""
     bold = axes.add_patch(Rectangle((9, 0), 9, 1, color="#D9D9D9", lw=0, animated=True))
     dot = axes.plot([], [], "o", color=COLOR["support"], ms=9, clip_on=False, animated=True)[0]
-    words = axes.text(0.79, 0.45, "", ha="right", va="center", fontsize=9, animated=True)
+    axes.text(0.49, 0.45, "grey, α > 2/λ: steps lead away", ha="right", va="center", fontsize=9)
     axes.set(xlim=(0, 0.8), ylim=(0, 1), yticks=[], xlabel="α")
     axes.spines["left"].set_visible(False)
 
     def update(data: Microscope) -> None:
         bold.set_x(data.limit)
         dot.set_data([data.inner_lr], [0])
-        words.set_text(f"α > 2/λ = {data.limit:.2f}: steps lead away")
 
     return update
 
@@ -435,7 +435,7 @@ def scale(axes):
 def microscope_words(data: Microscope) -> str:
     """The picture in words."""
     angles = ", ".join(f"{rule} {data.cosine(rule):.2f}" for rule in RULES if rule != "MAML")
-    agree = "agree" if data.gap < 1e-6 else "do not agree"
+    agree = "agree" if data.gap < 1e-4 else "do not agree"
     far = " α is above 2/λ: steps lead away." * (data.inner_lr > data.limit)
     x, y = data.theta.tolist()
     return (
@@ -448,11 +448,11 @@ def microscope_words(data: Microscope) -> str:
 def microscope_lab() -> Lab:
     """Where the rules push, from any start, and what the inner steps make of it."""
     controls = {
-        "tasks": slider("tasks: bowls, waves", 1, 2, 1, 1),
         "theta_1": slider("θ₁  start", 0.0, 3.0, 0.1, 1.2),
         "theta_2": slider("θ₂  start", 0.0, 3.0, 0.1, 1.4),
         "inner_lr": slider("α  inner learning rate", 0.0, 0.8, 0.02, 0.2),
         "steps": slider("inner steps", 0, 10, 1, 1),
+        "tasks": slider("tasks: bowls, waves", 1, 2, 1, 1),
     }
     size = (8.8, 4.0)
     return Lab("Microscope", look, microscope_scene, controls, MICROSCOPE_PRESETS, size)
@@ -603,7 +603,7 @@ def shots_scene(axes):
 def shrinkage_lab() -> Lab:
     """One gradient step towards a sample mean: how long should it be?"""
     controls = {
-        "inner_lr": slider("α  inner learning rate", 0.0, 1.5, 0.01, 0.57),
+        "inner_lr": slider("α  inner learning rate", 0.0, 1.5, 0.01, 0.6),
         "k_shot": slider("K  shots", 1, 20, 1, 3),
         "spread": slider("s  spread of tasks", 0.0, 2.0, 0.1, 0.8),
         "noise": slider("σ  noise of points", 0.1, 2.0, 0.1, 1.2),

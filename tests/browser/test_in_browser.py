@@ -53,7 +53,7 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         "04_maml_the_mathematics.ipynb",
         "microscope_lab()",
         ch04.MICROSCOPE_PRESETS,
-        ["tasks: bowls, waves", "θ₁  start", "θ₂  start", "α  inner learning rate", "inner steps"],
+        ["θ₁  start", "θ₂  start", "α  inner learning rate", "inner steps", "tasks: bowls, waves"],
     ),
     "shrinkage": (
         "04_maml_the_mathematics.ipynb",
