@@ -684,6 +684,7 @@ def kinked(theta, unit=torch.relu):
     return (unit(2 * adapted[0] + adapted[1]) - 1) ** 2 / 2
 
 
+# %%
 kink = torch.tensor([1.0, -1.0])
 steep = by_differences(kinked, kink)[1]
 claim(2240 < steep < 2260, "Differences say about 2250 …")
@@ -711,6 +712,7 @@ def impostor(theta, support_gradient, _, query_gradient, inner_lr, steps):
     return query_gradient(theta)
 
 
+# %%
 claim(microscope(impostor).gap > 0.1, "The impostor is over 0.1 off, and seen.")
 claim(microscope(impostor, inner_lr=0.0).gap < 1e-7, "At α = 0 nobody can tell.")
 
