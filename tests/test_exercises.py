@@ -99,6 +99,8 @@ def zeros_of_the_right_shape(reference, number):
                 return part
             if isinstance(part, torch.Tensor):
                 return torch.full_like(part, number)
+            if isinstance(part, dict):
+                return {name: fill(value) for name, value in part.items()}
             return tuple(map(fill, part)) if isinstance(part, tuple) else type(part)(number)
 
         return fill(reference(*arguments))

@@ -15,7 +15,7 @@ CHAPTERS = [
     ("01", "01_tasks_shots_episodes", "Tasks, shots, episodes", 65),
     ("02", "02_transfer_learning", "Transfer learning", 75),
     ("03", "03_from_multitask_to_meta", "From multi-task to meta", 70),
-    ("04", "04_maml_the_mathematics", "MAML, the mathematics", None),
+    ("04", "04_maml_the_mathematics", "MAML, the mathematics", 70),
     ("05", "05_maml_the_code", "MAML, the code", None),
     ("06", "06_maml_on_omniglot", "MAML on Omniglot", None),
     ("07", "07_protonets_the_mathematics", "ProtoNets, the mathematics", None),

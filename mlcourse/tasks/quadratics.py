@@ -52,16 +52,34 @@ def adapt(params: Tensor, tasks: Quadratics, inner_lr, steps: int = 1) -> Tensor
     return tasks.optimum + left.squeeze(-1)
 
 
-def weights(tasks: Quadratics, inner_lr=0.0, steps: int = 0) -> Tensor:
-    """A (I − αA)²ᵏ, the pull of each task on the best start: (…, tasks, d, d).
+def weights(tasks: Quadratics, inner_lr=0.0, steps: int = 0, rule: str = "maml") -> Tensor:
+    """The pull of each task on the start under a rule that trains it: (…, tasks, d, d).
 
-    After no step that is the curvature A, the weight in joint training.
+    rule: "maml", A (I − αA)²ᵏ; "fomaml", A (I − αA)ᵏ; "reptile", I − (I − αA)ᵏ. After no step the
+    first two are the curvature A, the weight in joint training, and the third is zero.
+    Raises ValueError for another rule.
     """
-    return tasks.curvature @ shrinkage(tasks, inner_lr, 2 * steps)
+    if rule == "reptile":
+        eye = torch.eye(tasks.optimum.shape[-1], dtype=tasks.optimum.dtype)
+        return eye - shrinkage(tasks, inner_lr, steps)
+    if rule not in ("maml", "fomaml"):
+        raise ValueError(f'rule is {rule!r}, but the rules are "maml", "fomaml" and "reptile"')
+    return tasks.curvature @ shrinkage(tasks, inner_lr, (1 + (rule == "maml")) * steps)
 
 
-def best_start(tasks: Quadratics, inner_lr=0.0, steps: int = 0) -> Tensor:
-    """The parameters with the smallest mean loss after k steps: (…, d).
+def direction(
+    params: Tensor, tasks: Quadratics, inner_lr=0.0, steps: int = 0, rule: str = "maml"
+) -> Tensor:
+    """What a rule descends at the start params (d,): the mean of its weights times θ − c, (…, d).
+
+    For "maml" it is the gradient of the mean loss after k steps, for "reptile" the mean of θ − θₖ.
+    """
+    away = (params - tasks.optimum).unsqueeze(-1)
+    return (weights(tasks, inner_lr, steps, rule) @ away).squeeze(-1).mean(-2)
+
+
+def best_start(tasks: Quadratics, inner_lr=0.0, steps: int = 0, rule: str = "maml") -> Tensor:
+    """The start at which a rule comes to rest: (…, d). For "maml" it has the smallest mean loss.
 
     The mean of the optima, weighted with `weights`. With no step it is the joint optimum.
     Raises torch.linalg.LinAlgError when every task is solved from anywhere in some direction:
@@ -71,6 +89,6 @@ def best_start(tasks: Quadratics, inner_lr=0.0, steps: int = 0) -> Tensor:
     >>> round(best_start(tasks).item(), 3), round(best_start(tasks, 0.2, 1).item(), 3)
     (0.8, 0.2)
     """
-    pull = weights(tasks, inner_lr, steps)
+    pull = weights(tasks, inner_lr, steps, rule)
     target = (pull @ tasks.optimum.unsqueeze(-1)).sum(-3)
     return torch.linalg.solve(pull.sum(-3), target).squeeze(-1)

@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -48,6 +48,18 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         "landscape_lab()",
         ch03.PRESETS,
         ["α  inner learning rate", "inner steps", "a  curvature of task 2", "c  optimum of task 2"],
+    ),
+    "microscope": (
+        "04_maml_the_mathematics.ipynb",
+        "microscope_lab()",
+        ch04.MICROSCOPE_PRESETS,
+        ["θ₁  start", "θ₂  start", "α  inner learning rate", "inner steps", "tasks: bowls, waves"],
+    ),
+    "shrinkage": (
+        "04_maml_the_mathematics.ipynb",
+        "shrinkage_lab()",
+        ch04.SHRINKAGE_PRESETS,
+        ["α  inner learning rate", "K  shots", "s  spread of tasks", "σ  noise of points"],
     ),
 }
 SCENE = (  # of a lab that shows a number
