@@ -829,4 +829,4 @@ print(claims.tally())
 # [Yu and others 2020](https://arxiv.org/abs/2001.06782); on the families,
 # [Hospedales and others 2020](https://arxiv.org/abs/2004.05439).
 #
-# Next: 04 · MAML, the mathematics.
+# Next: [04 · MAML, the mathematics](04_maml_the_mathematics.ipynb).
