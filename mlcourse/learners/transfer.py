@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from ..tasks import Characters, Episode, Points
 
+T = TypeVar("T")
 CHECKPOINTS = (0, 1, 2, 5, 10, 20, 50)  # steps after which a run is judged
 BATCH = 60  # drawings a step of fine-tuning sees; all of them where there are fewer
 
@@ -147,12 +149,23 @@ def curve(
     support, query = episode
     n_way = int(support.y.max()) + 1
     tuned = fine_tuning(body, support, n_way, depth, inner_lr, generator)
-    for step, net in enumerate(tuned):
+    for step, net in at_checkpoints(tuned, checkpoints):
+        yield step, share_right(net, query)
+
+
+def at_checkpoints(nets: Iterator[T], checkpoints: tuple[int, ...]) -> Iterator[tuple[int, T]]:
+    """What a training yields after each of these steps, in order: (step, networks)."""
+    for step, net in enumerate(nets):
         if step in checkpoints:
-            with torch.no_grad():
-                yield step, float((net(query.x).argmax(-1) == query.y).float().mean())
+            yield step, net
         if step == checkpoints[-1]:
             return
+
+
+@torch.no_grad()
+def share_right(net: nn.Module, points: Points) -> float:
+    """The part of the points (points, …) of one task whose label gets the highest score."""
+    return float((net(points.x).argmax(-1) == points.y).float().mean())
 
 
 def mixing(

@@ -16,7 +16,7 @@ from . import networks
 from .closed_form import ridge
 from .networks import conv4, features
 from .protonet import nearest_prototype, prototypes
-from .transfer import CHECKPOINTS, Pretraining, curve, mixing
+from .transfer import CHECKPOINTS, Pretraining, at_checkpoints, curve, mixing, share_right
 
 SHOTS = (1, 2, 5, 10, 15)  # drawings per character, K; five others are asked for
 DEPTHS = (0, 1, 2, 3, 4)  # blocks unfrozen, from the last one on; the head always is new
@@ -77,17 +77,11 @@ def mixture(
     """A λ-mixture on one task: (step, accuracy on the new characters, on the source's), where the
     source's are one batch of its training drawings, shifted as in training."""
     source.generator.manual_seed(number)
-    old = source.draw()
+    old = Points(*source.draw())
     generator = torch.Generator().manual_seed(number)
     nets = mixing(source.body, source, episode.support, 20, lam, MIXTURE_RATE, generator)
-    for step, pair in enumerate(nets):
-        if step in CHECKPOINTS:
-            with torch.no_grad():
-                sets = zip(pair, (episode.query, old))
-                right = [float((net(x).argmax(-1) == y).float().mean()) for net, (x, y) in sets]
-            yield step, *right
-        if step == CHECKPOINTS[-1]:
-            return
+    for step, (new, kept) in at_checkpoints(nets, CHECKPOINTS):
+        yield step, share_right(new, episode.query), share_right(kept, old)
 
 
 def source(data: CharacterData, batch: int = 60) -> Pretraining:
