@@ -229,7 +229,8 @@ def steps_by_jacobian(theta, support_gradient, support_hessian, query_gradient, 
         return point
 
     h = 1e-5
-    columns = [(walk(theta + h * e) - walk(theta - h * e)) / (2 * h) for e in torch.eye(3).double()]
+    sides = h * torch.eye(len(theta)).double()
+    columns = [(walk(theta + side) - walk(theta - side)) / (2 * h) for side in sides]
     return torch.stack(columns) @ query_gradient(walk(theta))
 
 
@@ -322,22 +323,42 @@ def outer_in_place(params, *rest):
 
 
 def steps_with_the_product_of_losses(theta, s, h, q, inner_lr, steps):
-    return torch.eye(3).double() @ q(theta) * (1 - inner_lr)
+    return q(theta) * (1 - inner_lr)
+
+
+def resting_without_negative_weights(a, c, lr, steps, rule):
+    left = (1 - lr * a) ** steps
+    w = {"maml": a * left**2, "fomaml": (a * left).clamp(min=0), "reptile": 1 - left}[rule]
+    return (w * c).sum() / w.sum()
+
+
+def steps_with_the_last_factor_only(theta, s, h, q, lr, steps):
+    for _ in range(steps):
+        before, theta = theta, theta - lr * s(theta)
+    return q(theta) - lr * h(before) @ q(theta) if steps else q(theta)
+
+
+def outer_that_empties_its_batch(params, episodes, *rest):
+    return check.outer.reference(params, [episodes.pop(0)], *rest)
 
 
 WRONG = [
     ("factor", lambda a, lr, k: torch.eye(len(a)) - lr * a.diag().diag(), "value"),
     ("factor", lambda a, lr, k: (1 - lr * a) ** k, "value"),
-    ("factor", lambda a, lr, k: torch.full_like(a, torch.nan), "value"),
+    ("factor", lambda a, lr, k: torch.full_like(a, torch.nan), "not finite"),
     ("steps", steps_with_the_product_of_losses, "value"),
-    ("steps", lambda theta, *rest: check.steps.reference(theta, *rest) * torch.inf, "value"),
+    ("steps", lambda theta, *rest: check.steps.reference(theta, *rest) * torch.inf, "not finite"),
     ("steps", lambda theta, *rest: check.steps.reference(theta, *rest)[:, None], "shape"),
+    ("steps", steps_with_the_last_factor_only, "value"),
+    ("steps", lambda *case: check.steps.reference(*case[:5], max(case[5], 1)), "value"),
     ("weights", lambda a, c, *rest: (a * c).sum(), "value"),
+    ("weights", resting_without_negative_weights, "value"),
     ("weights", lambda a, c, lr, k, rule: resting_by_package(a, c, lr, k, "maml"), "always maml"),
     ("shrink", lambda s, n, k: s**2, "value"),
     ("shrink", lambda s, n, k: 0.571, "value"),
     ("outer", outer_without_graph, "first order"),
     ("outer", outer_in_place, "input changed"),
+    ("outer", outer_that_empties_its_batch, "value"),
     ("outer", lambda params, *rest: [*params.values()], "return"),
     ("outer", lambda params, *rest: {n: None for n in params}, "shape"),
 ]
