@@ -696,8 +696,8 @@ claim((pairs[:, 1] < 0.9).sum() >= 10, "In ten or more of the hundred it is belo
 claim(pairs[:, 1].min() > 0, "In none of them does FOMAML point uphill.")
 
 # %% [markdown]
-# The length is off by much, the direction mostly by little. So the loss goes down all the
-# same, and a falling curve does not show the fault.
+# The difference is large, the angle mostly small. A short step along FOMAML lowers the loss
+# in all hundred, so a falling curve does not show the fault.
 
 # %% [markdown]
 # **One Hessian for many steps**, (I − αH)ᵏ with H from the start. Right on quadratics, so

@@ -202,7 +202,8 @@ def angles(axes):
 
     def update(data: Microscope) -> None:
         for rule, text in words.items():
-            text.set_text("" if rule == "MAML" else f"{data.angle(rule):.0f}°")
+            digits = int(data.angle(rule) < 9.95)
+            text.set_text("" if rule == "MAML" else f"{data.angle(rule):.{digits}f}°")
 
     return update
 
@@ -379,7 +380,7 @@ def shots_scene(axes):
     moves = {"animated": True}
     curve = axes.plot(SHOTS, SHOTS, "o-", color=COLOR["truth"], ms=3, lw=1, **moves)[0]
     dot = axes.plot([], [], "o", color=COLOR["query"], ms=10, clip_on=False, **moves)[0]
-    words = axes.text(20, 0.04, "", ha="right", fontsize=9, **moves)
+    words = axes.text(20, 1.4, "", ha="right", fontsize=9, **moves)
     axes.set(xlabel="K  shots", ylabel="α*", xlim=(0, 20.5), ylim=(0, 1.5))
 
     def update(data: Shrinkage) -> None:
