@@ -1,4 +1,4 @@
-"""MAML on networks by independent means: conv-4, all tasks at once, rates by name, the outer loop."""
+"""MAML on networks by independent means: conv-4, all tasks at once, rates, the outer loop."""
 
 import gc
 
@@ -181,7 +181,9 @@ def sine_training(inner_lr=0.01, outer_lr=1e-3, cycle=False, steps=1):
         adapted = maml.adapt_together(networks.squared_errors, *how)
         return networks.squared_errors(adapted, episodes.query).mean()
 
-    draw = lambda: SineTasks().sample(4, 5, 5, generator)
+    def draw():
+        return SineTasks().sample(4, 5, 5, generator)
+
     return maml.MetaTraining(objective, params, draw, inner_lr, outer_lr, cycle), params
 
 
@@ -198,10 +200,13 @@ def adam(tensors, grads, memory, count, lr, betas=(0.9, 0.999), eps=1e-8):
 def test_the_outer_loop_is_adam_on_the_loops_meta_gradient():
     run, tensors = sine_training()
     generator, memory, net = seeded(3), {}, networks.mlp()
+
+    def forward(p, x):
+        return functional_call(net, p, (x,))
+
     for count in range(1, 6):
         run.step(0.5)
         episodes = SineTasks().sample(4, 5, 5, generator)
-        forward = lambda p, x: functional_call(net, p, (x,))
         grads = by_loop(forward, mse_loss, tensors, episodes, 0.01, 1)
         adam(tensors, grads, memory, count, 1e-3)
     assert furthest(run.params.values(), tensors.values()) < 1e-9
