@@ -30,9 +30,9 @@ course = start("04", float64=True)
 # from θ to θ′ = θ − αa (θ − c). The best start is then 0.8.
 #
 # Now *train* the start from 0.5, with the outer rate β. **MAML** descends the loss after
-# the step. By the chain rule its slope is (1 − αa) · a (θ′ − c). A shortcut, **first-order
-# MAML** (FOMAML), takes the slope at the adapted point, a (θ′ − c), for that at the start.
-# It leaves out one factor. Where does it go?
+# the step. By the chain rule a person's slope is (1 − αa) · a (θ′ − c). A shortcut,
+# **first-order MAML** (FOMAML), takes the slope at the adapted point, a (θ′ − c), for
+# that at the start. It leaves out one factor. Where does it go?
 
 # %%
 from mlcourse.labs.predict import guess, predict
@@ -114,8 +114,8 @@ claim(full < first < 1.04 * full, "… and FOMAML's loss ends within 4 % of MAML
 
 # %% [markdown]
 # A quadratic task cannot tell *where* H has to be taken, because its Hessian is the same
-# everywhere. So take a wave and a learner that knows waves: θ is the amplitude and the phase, nothing else.
-# Two parameters, and a Hessian that turns.
+# everywhere. So take a wave and a learner that knows waves: θ is the amplitude and the
+# phase, nothing else. Two parameters, and a Hessian that changes from place to place.
 
 # %%
 from mlcourse.tasks import Points
@@ -130,8 +130,8 @@ def loss(theta, points):
 
 # %% [markdown]
 # First and second derivatives, on paper and then in code. With r for what the curve is
-# off (`off` below), and sin, cos for those of x − θ₂, the first are the means of 2 r sin and
-# −2 r θ₁ cos. Do the second yourself, once.
+# off (`off` below), and sin, cos for those of x − θ₂, the first are the means of 2 r sin
+# and −2 r θ₁ cos. Do the second yourself, once.
 
 # %%
 def gradient(theta, points):
@@ -159,7 +159,7 @@ for name, side in (("Support", support), ("Query", query)):
 # %% [markdown]
 # The baseline for every gradient is the **central difference**: move one parameter a
 # little to both sides and see how the loss changes. It needs the steps and the loss, and no
-# second derivative, so it shares no mistake in ours.
+# second derivative, so it cannot share a mistake in ours.
 
 # %%
 def after(theta, inner_lr, steps):
@@ -189,8 +189,8 @@ for name, found in (("formula", formula), ("difference", difference)):
     claim((found - autograd).abs().max() < 1e-8, f"The {name} agrees with autograd.")
 
 # %% [markdown]
-# Three decimal places are printed and eight compared. The three computations share the losses and
-# first derivatives, which you have just checked, and nothing else.
+# Three decimal places are printed and eight compared. The three computations share the
+# losses and first derivatives, which you have just checked, and nothing else.
 #
 # Why not use differences for everything? They need two losses for each parameter, 3522
 # for the 1761 weights of chapter 03's network. And h is delicate: too large and the curve
@@ -209,8 +209,9 @@ claim(weights == 1761 and 2 * weights == 3522, "3522 losses for one gradient.")
 # ## 3 · k steps
 # *10 minutes*
 #
-# Start with a quadratic task, ½ (θ − c)ᵀA (θ − c), whose Hessian is A. One step makes
-# (I − αA)(θ − c) of θ − c, so k steps leave (I − αA)ᵏ (θ − c). *Exercise, about 5 minutes, ●○○.*
+# Start with a quadratic task, ½ (θ − c)ᵀA (θ − c), whose Hessian is A. One step makes (I
+# − αA)(θ − c) of θ − c, so k steps leave (I − αA)ᵏ (θ − c). *Exercise, about 5 minutes,
+# ●○○.*
 
 # %%
 from mlcourse.exercises.ch04 import check
@@ -269,13 +270,14 @@ claim(three.gap < 1e-7, "Three computations, five problems: one meta-gradient.")
 
 # %% [markdown]
 # The columns *autograd* and *differences* know nothing of our Hessians, *by hand* knows
-# nothing of autograd. The bowls are quadratic tasks, the waves those of section 2. If your function stands in a fourth column, look at the last: it is the largest
-# difference between any two.
+# nothing of autograd. The bowls are quadratic tasks, the waves those of section 2. If
+# your function stands in a fourth column, look at the last: it is the largest difference
+# between any two.
 #
 # Autograd does not multiply matrices. It walks back from the end and multiplies a
 # *vector* by one J after the other, right to left. With a thousand parameters J has a
-# million numbers and the vector a thousand, and Jv needs no J. The price is memory: what was
-# computed at every visited point must be kept.
+# million numbers and the vector a thousand, and Jv needs no J. The price is memory: what
+# was computed at every visited point must be kept.
 
 # %%
 def backwards(theta, inner_lr, steps):
@@ -297,10 +299,10 @@ claim(gap.abs().max() < 1e-12, "Five steps backwards: the same as autograd.")
 # *7 minutes*
 #
 # Now look. Grey on the left is the mean query loss *after* the steps, for each start
-# (darker is worse); the blue paths are what the tasks do from θ, the star is the best start.
-# On the right, close to θ: where does each rule push? (All arrows are equally long.) Beside
-# MAML and FOMAML there are the joint gradient of chapter 03, and **Reptile**, which walks
-# towards where the tasks ended: θₖ − θ.
+# (darker is worse); the blue paths are what the tasks do from θ, the star is the best
+# start. On the right, close to θ: where does each rule push? (All arrows are equally
+# long.) Beside MAML and FOMAML there are the joint gradient of chapter 03, and
+# **Reptile**, which walks towards where the tasks ended: θₖ − θ.
 
 # %%
 from mlcourse.labs.ch04 import microscope_lab
@@ -308,12 +310,12 @@ from mlcourse.labs.ch04 import microscope_lab
 microscope_lab()
 
 # %% [markdown]
-# MAML's arrow is at a right angle to the edges between the greys, for it is the steepest way
-# down. The others need not be: they are other rules. Try *timid*, where all nearly agree,
-# then *opposed*, where FOMAML pushes uphill. Grey on the α scale is where adaptation itself
-# goes wrong: let λ be the largest curvature of any task, the largest eigenvalue of its H at
-# the optimum. Above 2/λ a step along that steepest direction ends farther from the optimum
-# than it began. *Too bold* shows it.
+# MAML's arrow is at a right angle to the edges between the greys, for it is the steepest
+# way down. The others need not be: they are other rules. Try *timid*, where all nearly
+# agree, then *opposed*, where FOMAML pushes uphill. Grey on the α scale is where
+# adaptation itself goes wrong: let λ be the largest curvature of any task, the largest
+# eigenvalue of its H at the optimum. Above 2/λ a step along that steepest direction ends
+# farther from the optimum than it began. *Too bold* shows it.
 
 # %%
 from mlcourse.labs.ch04 import look
@@ -451,10 +453,10 @@ from mlcourse.labs.ch04 import shrinkage_lab
 shrinkage_lab()
 
 # %% [markdown]
-# The best step is α\* = s²/(s² + σ²/K). A statistician knows it as **shrinkage**: the sample
-# mean is drawn towards m, the more so the noisier it is. It is also what Bayes' rule gives,
-# which weighs the K points and the spread by their **precisions** K/σ² and 1/s². More shots,
-# longer steps.
+# The best step is α\* = s²/(s² + σ²/K). A statistician knows it as **shrinkage**: the
+# sample mean is drawn towards m, the more so the noisier it is. It is also what Bayes'
+# rule gives, which weighs the K points and the spread by their **precisions** K/σ² and
+# 1/s². More shots, longer steps.
 
 # %%
 shots = torch.arange(1, 21)
@@ -497,10 +499,10 @@ for judged, theory in ((new, 0.96), (seen, 0.48)):
     claim(close, f"At α = 1 the closed form says {theory:.2f}, the simulation agrees.")
 
 # %% [markdown]
-# So whoever uses the same data in both loops is led to α = 1, and reads ½ σ² (1 − 1/K) where
-# the truth is ½ σ² (1 + 1/K): half, for K = 3. With α fixed and small it hardly shows. But
-# with one point and α = 1 the reading is zero, for every start. So is its gradient: there is
-# nothing left to learn from.
+# So whoever uses the same data in both loops is led to α = 1, and reads ½ σ² (1 − 1/K)
+# where the truth is ½ σ² (1 + 1/K): half, for K = 3. With α fixed and small it hardly
+# shows. But with one point and α = 1 the reading is zero, for every start. So is its
+# gradient: there is nothing left to learn from.
 
 # %%
 def same_point(theta):
@@ -592,7 +594,6 @@ from mlcourse.learners import maml
 from mlcourse.tasks import SineTasks
 
 
-
 def draw(seed):
     generator = torch.Generator().manual_seed(seed)
     sizes = {"w1": (1, 8), "b1": (1, 8), "w2": (8, 1)}
@@ -625,8 +626,9 @@ def loop(create_graph=True, inner_lr=0.01, steps=3):
 
 
 # %% [markdown]
-# Three steps with the paper's α = 0.01 for sines. The loop visits one task after another; the package
-# sends all of them through `vmap` at once, and differentiates by `grad` around it.
+# Three steps with the paper's α = 0.01 for sines. The loop visits one task after another;
+# the package sends all of them through `vmap` at once, and differentiates by `grad`
+# around it.
 
 # %%
 def flat(tensors):
@@ -665,9 +667,10 @@ check.outer(outer_step)
 #
 # Five faults, the first of them famous. All of them run.
 #
-# **`create_graph` forgotten.** A [widely copied MAML](https://github.com/dragen1860/MAML-Pytorch/issues/32)
-# has this fault, and a [continual learner](https://github.com/khurramjaved96/mrcl) had it until
-# its authors mended it. Nothing warns; you get FOMAML.
+# **`create_graph` forgotten.** A [widely copied
+# MAML](https://github.com/dragen1860/MAML-Pytorch/issues/32) has this fault, and a
+# [continual learner](https://github.com/khurramjaved96/mrcl) had it until its authors
+# mended it. Nothing warns; you get FOMAML.
 
 # %%
 silent = flat(loop(create_graph=False))
@@ -737,8 +740,8 @@ claim(off > 0.1, "The formula does not: this one is over 10 % off.")
 
 # %% [markdown]
 # **Differences across a kink.** With ReLU, the inner gradient jumps where a support point
-# switches a unit on. The adapted point jumps with it, and so does the loss after adaptation:
-# it is discontinuous there. One unit, θ₁x + θ₂, exactly at its kink:
+# switches a unit on. The adapted point jumps with it, and so does the loss after
+# adaptation: it is discontinuous there. One unit, θ₁x + θ₂, exactly at its kink:
 
 # %%
 def kinked(theta, unit=torch.relu):
@@ -785,9 +788,9 @@ claim(microscope(impostor, inner_lr=0.0).gap < 1e-7, "At α = 0 nobody can tell.
 #
 # The meta-gradient of one task is J₀ … Jₖ₋₁ ∇L(θₖ; Q): autograd, a product by hand and
 # differences agree on it. Leaving the factors out changes little for small α and can push
-# uphill for larger ones. On quadratics every rule rests at a mean of the optima, with weights
-# of its own, and equal curvatures make them all equal. The best α towards a sample mean is a
-# shrinkage, and it is seen only on points that were not adapted to.
+# uphill for larger ones. On quadratics every rule rests at a mean of the optima, with
+# weights of its own, and equal curvatures make them all equal. The best α towards a
+# sample mean is a shrinkage, and it is seen only on points that were not adapted to.
 
 # %% tags=["nbval-ignore-output"]
 from mlcourse import claims
@@ -803,9 +806,9 @@ print(claims.tally())
 # guesses that the reason is ReLU, which is linear but for its kink. Chapter 05 measures it
 # on sines.
 #
-# Three questions, to answer without looking. At which points are the Hessians taken, and of
-# which loss? When do all rules rest at the same start? What does α = 1 with the same data in
-# both loops report, and what is true?
+# Three questions, to answer without looking. At which points are the Hessians taken, and
+# of which loss? When do all rules rest at the same start? What does α = 1 with the same
+# data in both loops report, and what is true?
 #
 # To read: the MAML paper above, and Reptile with the expansion of section 7,
 # [Nichol, Achiam and Schulman 2018](https://arxiv.org/abs/1803.02999).
