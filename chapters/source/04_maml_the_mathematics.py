@@ -800,11 +800,10 @@ print(f"FOMAML against MAML on a hundred tanh networks: cosine {alike}")
 print(claims.tally())
 
 # %% [markdown]
-# On real networks FOMAML often does as well as MAML; the paper's own comparison on images
-# finds them within each other's intervals
+# On images the paper finds FOMAML and MAML within each other's intervals
 # ([Finn, Abbeel and Levine 2017](https://arxiv.org/abs/1703.03400), section 5.2), and
 # guesses that the reason is ReLU, which is linear but for its kink. Chapter 05 measures it
-# on sines.
+# on sines, chapter 06 on characters, where it is not so for us.
 #
 # Three questions, to answer without looking. At which points are the Hessians taken, and
 # of which loss? When do all rules rest at the same start? What does α = 1 with the same
