@@ -131,7 +131,7 @@ def looks_at_the_loss_only(meta_gradient):
     rates = dict.fromkeys(params, 0.1)
 
     def objective(p):
-        return ch05.bump(ch05.adapt(ch05.bump, p, support, rates, 2), query)
+        return ch05.bump(ch05.adapt_each(ch05.bump, p, support, rates, 2), query)
 
     found = meta_gradient(ch05.bump, params, support, query, 0.1, 2)
     lower = {n: p - 1e-3 * found[n] for n, p in params.items()}

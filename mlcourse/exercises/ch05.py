@@ -78,7 +78,7 @@ def pulled(answer: Tensor, to: list[Tensor]) -> Tensor:
 # ---------------------------------------------------------------- adapt
 
 
-def adapt(loss, params, support, inner_lrs, steps):
+def adapt_each(loss, params, support, inner_lrs, steps):
     for _ in range(steps):
         grads = torch.func.grad(loss)(params, support)
         params = {n: p - inner_lrs[n] * grads[n] for n, p in params.items()}
@@ -117,7 +117,7 @@ def adapt_in_place(loss, params, support, inner_lrs, steps):
 
 
 ADAPTING = known_mistakes(
-    adapt,
+    adapt_each,
     """
 no step: range(steps) => range(0)
     This is the start; take `steps` steps.
@@ -141,7 +141,7 @@ ADAPTING["start's gradient"] = (
     "Every step has the gradient at the start; take it where the last step ended.",
 )
 ADAPTING_GRAPH = known_mistakes(
-    adapt,
+    adapt_each,
     """
 cut: return params => return {n: p.detach() for n, p in params.items()}
     The numbers are right, but no gradient flows back to `params`: the graph was cut.
@@ -179,9 +179,9 @@ def judge_adapt(fn: Callable) -> None:
     answers = [moved(fn, case) for case in cases]
     for case, old in zip(cases, before):
         unchanged(case[1], old)
-    judge_answers(answers, cases, adapt, ADAPTING, moved, within=1e-6)
+    judge_answers(answers, cases, adapt_each, ADAPTING, moved, within=1e-6)
     flows = [flow(fn, case) for case in cases]
-    judge_answers(flows, cases, adapt, ADAPTING_GRAPH, flow, ("the gradient",), 1e-6)
+    judge_answers(flows, cases, adapt_each, ADAPTING_GRAPH, flow, ("the gradient",), 1e-6)
 
 
 adapt_exercise = Exercise(
@@ -190,7 +190,7 @@ adapt_exercise = Exercise(
     minutes=10,
     difficulty=2,
     stub='''\
-def adapt(loss, params, support, inner_lrs, steps):
+def adapt_each(loss, params, support, inner_lrs, steps):
     """The parameters after `steps` gradient steps on the support set, a new dictionary.
 
     params: {name: tensor}; inner_lrs: {name: α of that tensor}, tensors of one number.
@@ -199,7 +199,7 @@ def adapt(loss, params, support, inner_lrs, steps):
     raise NotImplementedError
 ''',
     judge=judge_adapt,
-    reference=adapt,
+    reference=adapt_each,
     praise="Pure, differentiable, and every tensor walks at its own pace.",
     hints=(
         "`torch.func.grad(loss)(params, support)` is a dictionary of gradients.",
@@ -610,10 +610,10 @@ summary_exercise = Exercise(
     difficulty=1,
     stub='''\
 def summary(before, after):
-    """Mean and median of `after`, and how many tasks are worse than before: three numbers.
+    """Mean and median of `after`, and how many tasks are worse than before.
 
     before, after: each task's query loss, float64 (tasks,), an odd number of them.
-    A loss that is nan counts as infinite, in all three.
+    A loss that is nan counts as infinite, in all three. Returns three numbers.
     """
     raise NotImplementedError
 ''',
@@ -773,7 +773,7 @@ def is_maml_by_products(meta_gradient):
 
 def by_func(loss, params, support, query, inner_lr, steps):
     def objective(start):
-        return loss(adapt(loss, start, support, dict.fromkeys(start, inner_lr), steps), query)
+        return loss(adapt_each(loss, start, support, dict.fromkeys(start, inner_lr), steps), query)
 
     return grad(objective)(params)
 
@@ -803,7 +803,7 @@ def by_vectors(loss, params, support, query, inner_lr, steps):
 
 def without_graph(loss, params, support, query, inner_lr, steps):
     rates = dict.fromkeys(params, inner_lr)
-    return grad(loss)(adapt(loss, params, support, rates, steps), query)
+    return grad(loss)(adapt_each(loss, params, support, rates, steps), query)
 
 
 def with_one_hessian(loss, params, support, query, inner_lr, steps):
@@ -816,7 +816,7 @@ def with_one_hessian(loss, params, support, query, inner_lr, steps):
 
 def in_place(loss, params, support, query, inner_lr, steps):
     answer = by_func(loss, kept(params), support, query, inner_lr, steps)
-    adapted = adapt(loss, kept(params), support, dict.fromkeys(params, inner_lr), steps)
+    adapted = adapt_each(loss, kept(params), support, dict.fromkeys(params, inner_lr), steps)
     for n, p in params.items():
         p.data.copy_(adapted[n])
     return answer

@@ -415,10 +415,37 @@ def training_lab() -> Lab:
     return Lab(title, data, training_scene, controls, TRAINING_PRESETS, size, live)
 
 
-TRAINING_PRESETS = {}
+TRAINING_PRESETS = {
+    "small β": Preset(
+        {"outer_lr": 3e-4},
+        "β = 0.0003: 1000 meta-steps are not enough. With β = 0.01 the median is a fifth of it.",
+        lambda d: d.when == 1000 and d.loss(10) > 5 * float(median_of(d.betas, 10)[3]),
+    ),
+    "large β": Preset(
+        {"outer_lr": 3e-2, "when": 100},
+        "β = 0.03: below 0.6 after 100 meta-steps, where β = 0.001 is still above 2.",
+        lambda d: d.when == 100 and d.loss(10) < 0.6 and float(median_of(d.betas, 10)[1]) > 2,
+    ),
+    "large α": Preset(
+        {"inner_lr": 0.1, "steps": 5},
+        "α = 0.1 and five inner steps: no β trains, all medians stay above 2.5.",
+        lambda d: d.when == 1000 and bool((median_of(d.betas, 10) > 2.5).all()),
+    ),
+    "worse again": Preset(
+        {"outer_lr": 3e-2, "inner_lr": 0.1},
+        "Large α and large β: the last 300 meta-steps make it worse.",
+        lambda d: d.loss(10) > float(median_of(d.found.losses, 10)[-2]) and d.when == 1000,
+    ),
+}
 
 
 # ---------------------------------------------------------------- pictures
+
+
+def recorded_starts() -> dict[str, maml.Params]:
+    """Two networks on file: one that learned to learn waves, one that learned waves."""
+    rules = {"MAML": "MAML", "pretrained": "pretraining"}
+    return {name: record.trained(rule).params for name, rule in rules.items()}
 
 
 def opening_figure(networks: dict[str, maml.Params], wave: int = 1) -> tuple[Figure, str]:

@@ -196,7 +196,10 @@ def train_rule(rule: str, seed: int) -> Trained:
     """A whole run, as it is recorded."""
     work, steps = rule_training(rule, seed), steps_of(rule)
     losses = [work.step(i / steps) for i in range(steps)]
-    rates = {name: float(rate) for name, rate in maml.rates(work.params, work.inner_lr).items()}
+    rates = {
+        n: torch.as_tensor(rate).item()
+        for n, rate in maml.rates(work.params, work.inner_lr).items()
+    }
     params = {name: p.detach() for name, p in work.params.items()}
     return Trained(params, rates, torch.tensor(losses[:FIRST], dtype=torch.float64))
 
