@@ -582,8 +582,8 @@ adapting_lab(starts)
 # %% [markdown]
 # Three things to look for. *Left half only*: from points on one side MAML also bends the
 # other side, because all its tasks were waves and its start has learned what goes
-# together. *Twice as high*: beyond the amplitudes of training the steps are in the right
-# direction and too short. And with α = 0.1 everything MAML was trained for is gone: the
+# together. *Twice as high*: beyond the amplitudes of training it is erratic; most waves
+# improve, and some, maybe the one you see, end no better than they began. And with α = 0.1 everything MAML was trained for is gone: the
 # start and α belong together.
 
 # %%
