@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, predict, slider
+from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch05, predict, slider
 from mlcourse.labs.engine import LIVE, ends
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
@@ -32,11 +32,13 @@ def labs(evaluation):
         "landscape": ch03.landscape_lab(),
         "microscope": ch04.microscope_lab(),
         "shrinkage": ch04.shrinkage_lab(),
+        "adapting": ch05.adapting_lab(ch05.recorded_starts()),
+        "training": ch05.training_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
-NAMES += ["microscope", "shrinkage"]
+NAMES += ["microscope", "shrinkage", "adapting", "training"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -322,7 +322,7 @@ class Lab(W.VBox):
         """Slider values in words, those that differ from the start (all of them for the start)."""
         shown = values or self.defaults
         return ", ".join(
-            f"{self.controls[k].description.split('  ')[0]} = {v:.3g}" for k, v in shown.items()
+            f"{self.controls[k].description.split('  ')[0]} = {v:.4g}" for k, v in shown.items()
         )
 
     def _ipython_display_(self, **_) -> None:

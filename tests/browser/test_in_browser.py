@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -61,17 +61,32 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ch04.SHRINKAGE_PRESETS,
         ["α  inner learning rate", "K  shots", "s  spread of tasks", "σ  noise of points"],
     ),
+    "adapting": (
+        "05_maml_the_code.ipynb",
+        "adapting_lab(starts)",
+        ch05.ADAPTING_PRESETS,
+        ["α  inner learning rate", "K  shots", "gradient steps", "support: left, all, right"]
+        + ["A  (trained: 0.1 to 5)", "wave number"],
+    ),
+    "training": (
+        "05_maml_the_code.ipynb",
+        "training_lab()",
+        ch05.TRAINING_PRESETS,
+        ["β  outer learning rate", "α  inner learning rate", "inner steps", "meta-steps"],
+    ),
 }
 SCENE = (  # of a lab that shows a number
     "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
     "    def update(n):\n        t.set_text(str(n)); return f'the number {n}'\n"
     "    return update\n"
 )
-MINIMAL = "\n".join(  # the cells that the labs of chapter 01 stand on
+MINIMAL = "\n".join(  # the cells that the labs stand on
     [
         "from mlcourse.runtime import start",
         "course = start('01', characters=True)",
         "evaluation = course.characters.evaluation",
+        "from mlcourse.labs.ch05 import recorded_starts",
+        "starts = recorded_starts()",
     ]
 )
 
