@@ -570,8 +570,8 @@ claim(before[0] > before[1] - 0.1, "Before any step MAML is no better.", done=do
 # *6 minutes*
 #
 # Your own two networks, on waves of one amplitude each time. Grey is before, orange after
-# the steps, black dots the truth; the support lies where the ground is blue. On the right the loss
-# on the whole wave, step by step, and dotted the median of 24 other waves of that
+# the steps, black dots the truth; the support lies where the ground is blue. On the right
+# the loss on the whole wave, step by step, and dotted the median of 24 other waves of that
 # amplitude.
 
 # %% tags=["nbval-ignore-output"]
@@ -583,8 +583,8 @@ adapting_lab(starts)
 # Three things to look for. *Left half only*: from points on one side MAML also bends the
 # other side, because all its tasks were waves and its start has learned what goes
 # together. *Twice as high*: beyond the amplitudes of training it is erratic; most waves
-# improve, and some, maybe the one you see, end no better than they began. And with α = 0.1 everything MAML was trained for is gone: the
-# start and α belong together.
+# improve, and some, maybe the one you see, end no better than they began. And with α = 0.1
+# everything MAML was trained for is gone: the start and α belong together.
 
 # %%
 from mlcourse.labs.ch05 import ADAPTING_PRESETS, adapted
@@ -601,8 +601,8 @@ for name, values in ADAPTING_PRESETS.items():
 #
 # β cannot be moved on a finished network; it needs another training. So 40 of them are on
 # file: five values of β, held constant, four of α, one or five inner steps, looked at
-# nine times during 1000 meta-steps. The lab reads them. On the left is one training, in the middle
-# its network at the chosen moment, on the right the same moment for every β.
+# nine times during 1000 meta-steps. The lab reads them. On the left is one training, in
+# the middle its network at the chosen moment, on the right the same moment for every β.
 # *Train this one live* makes any of them again.
 
 # %%
@@ -681,11 +681,12 @@ pairs = {rule: against_maml(rule) for rule in sine_runs.RULES[1:-1]}
 show(*differences_figure(pairs))
 
 # %% [markdown]
-# Chapter 04 promised an answer, and it is a small yes. FOMAML, the forgotten `create_graph`,
-# is worse by about a tenth, in all three trainings: you would not see it in one curve. The same
-# data in both loops costs more. Reptile is far behind after one step, for which it was not
-# trained, and close after ten. Through five steps at this β, two of three trainings broke
-# down: those need a smaller β. That is our recipe's fault, not theirs.
+# Chapter 04 promised an answer, and it is a small yes. FOMAML, the forgotten
+# `create_graph`, is worse by about a tenth, in all three trainings: you would not see it in
+# one curve. The same data in both loops costs more. Reptile is far behind after one step,
+# for which it was not trained, and close after ten. Through five steps at this β, two of
+# three trainings broke down. That is our recipe's fault, not theirs: β was chosen for one
+# step.
 
 # %%
 def all_low(rule, limit=0.0):
