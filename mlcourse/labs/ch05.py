@@ -554,8 +554,8 @@ def differences_figure(found: dict[str, list[Estimate]]) -> tuple[Figure, str]:
             y = row + 0.16 * (i - (len(estimates) - 1) / 2)
             if e.mean < FAR:
                 axes.errorbar(e.mean, y, xerr=e.half_width, fmt="o", ms=5, color=COLOR["after"])
-            else:
-                axes.text(FAR, y, f"{e.mean:+.1f} →", ha="right", va="center", fontsize=9)
+        far = ", ".join(f"{e.mean:+.1f}" for e in estimates if e.mean >= FAR)
+        axes.text(FAR, row, far and f"{far} →", ha="right", va="center", fontsize=9)
     axes.axvline(0, color=COLOR["truth"], lw=1)
     axes.set_xlim(-0.5, FAR)
     axes.set(yticks=range(len(found)), yticklabels=list(found), ylim=(len(found) - 0.5, -0.5))
