@@ -1,6 +1,7 @@
 """Makes the files in mlcourse/assets anew: python tools/assets.py [name ...]"""
 
 import sys
+import time
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from tqdm import tqdm
 
 from mlcourse import paths
-from mlcourse.learners import networks, transfer
+from mlcourse.evaluation import estimate
+from mlcourse.learners import maml_runs, networks, transfer
 from mlcourse.learners import transfer_runs as record
 from mlcourse.learners.networks import conv4
 from mlcourse.tasks import Characters, load_characters, omniglot
@@ -116,11 +118,42 @@ def runs_mixture() -> None:
     np.savez_compressed(paths.asset("runs_mixture.npz"), right=right.numpy())
 
 
+def run_on_characters(name: str, data: omniglot.CharacterData):
+    """A recorded run of MAML or a relative: the learner, and what is said of it."""
+    method, seed, steps, permuted = maml_runs.RUNS[name]
+    pool = data.background.rotated()
+    run, learner = maml_runs.training(method, pool, seed, permuted)
+    curve, spent = [], 0.0
+    for i in tqdm(range(steps + 1), desc=name):
+        if steps == maml_runs.LONG and i in maml_runs.CURVE:
+            some = maml_runs.episodes(data.evaluation, 5, 300)
+            right = estimate(maml_runs.judged(maml_runs.taught(run, learner), some))
+            curve.append((i, spent, right.mean, right.half_width))
+        began = time.perf_counter()
+        if i < steps:
+            run.step(i / steps)
+        spent += time.perf_counter() - began
+    learner = maml_runs.taught(run, learner)
+    found = maml_runs.judgement(learner, data.evaluation)
+    return learner, found | ({"curve": torch.tensor(curve)} if curve else {})
+
+
+def maml_characters() -> None:
+    """MAML and its relatives on Omniglot: what they learned, and how good it is."""
+    data, learners, found = load_characters(maml_runs.SIZE), {}, {}
+    for name in maml_runs.RUNS:
+        learners[name], said = run_on_characters(name, data)
+        found |= {f"{name}/{part}": v.numpy() for part, v in said.items()}
+    maml_runs.save(paths.asset("maml_characters.npz"), learners)
+    np.savez_compressed(paths.asset("runs_maml.npz"), **found)
+
+
 MAKERS = {
     f.__name__: f
     for f in (
         *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
         *(runs_choice, runs_evaluation, runs_frozen, runs_inverted, runs_mixture),
+        maml_characters,
     )
 }
 

@@ -46,7 +46,7 @@ def adapt(
     alpha = rates(params, inner_lr)
     for _ in range(steps):
         moving = {name: params[name] for name in alpha}
-        grads = grad(lambda some: loss(params | some, support))(moving)
+        grads = grad(lambda some, rest: loss(rest | some, support))(moving, params)
         if first_order:
             grads = {name: g.detach() for name, g in grads.items()}
         params = params | {name: p - alpha[name] * grads[name] for name, p in moving.items()}
@@ -154,11 +154,9 @@ class MetaTraining:
         self.params = {name: learned(p) for name, p in params.items()}
         self.inner_lr, self.learned = inner_lr, [*self.params.values()]
         if isinstance(inner_lr, dict):
-            self.inner_lr = {
-                name: learned(rate) if getattr(rate, "requires_grad", False) else rate
-                for name, rate in inner_lr.items()
-            }
-            self.learned += [r for r in self.inner_lr.values() if isinstance(r, Tensor)]
+            free = {n: learned(r) for n, r in inner_lr.items() if getattr(r, "requires_grad", 0)}
+            self.inner_lr = inner_lr | free
+            self.learned += free.values()
         self.optimizer = torch.optim.Adam(self.learned, outer_lr, fused=True)
 
     def rate(self, progress: float) -> float:

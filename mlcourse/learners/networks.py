@@ -61,15 +61,12 @@ def mlp(inputs: int = 1, hidden: int = 40) -> nn.Sequential:
 def few_shot(n_way: int = 5, filters: int = 32, activation=nn.ReLU) -> nn.Sequential:
     """A conv-4 and a linear head, with `BatchNow`: images of 20 × 20 or more to (points, n_way).
 
-    The head starts at zero, so that an untaught network is indifferent.
     Source: Finn et al. (2017), section 5.2 (there 28 × 28 with strides in place of pooling).
     """
     blocks = [block(filters if i else 1, filters, norm=BatchNow) for i in range(4)]
     for part in blocks:
         part[2] = activation()
-    head = nn.Linear(filters, n_way)
-    nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
-    return nn.Sequential(*blocks, nn.Flatten(), head)
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(filters, n_way))
 
 
 def parameters(net: nn.Module) -> dict[str, Tensor]:
