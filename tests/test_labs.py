@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, predict, slider
+from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch06, predict, slider
 from mlcourse.labs.engine import LIVE, ends
+from mlcourse.learners import maml_runs
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
 
@@ -32,11 +33,13 @@ def labs(evaluation):
         "landscape": ch03.landscape_lab(),
         "microscope": ch04.microscope_lab(),
         "shrinkage": ch04.shrinkage_lab(),
+        "task": ch06.task_lab(load_characters(maml_runs.SIZE).evaluation),
+        "comparison": ch06.comparison_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
-NAMES += ["microscope", "shrinkage"]
+NAMES += ["microscope", "shrinkage", "task", "comparison"]
 
 
 @pytest.mark.parametrize("name", NAMES)

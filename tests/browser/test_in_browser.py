@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch06
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -61,6 +61,18 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ch04.SHRINKAGE_PRESETS,
         ["α  inner learning rate", "K  shots", "s  spread of tasks", "σ  noise of points"],
     ),
+    "task": (
+        "06_maml_on_omniglot.ipynb",
+        "task_lab(data.evaluation)",
+        ch06.TASK_PRESETS,
+        ["method", "task", "K  shots", "times α", "inner steps"],
+    ),
+    "comparison": (
+        "06_maml_on_omniglot.ipynb",
+        "comparison_lab()",
+        ch06.COMPARISON_PRESETS,
+        ["judged with", "compared with"],
+    ),
 }
 SCENE = (  # of a lab that shows a number
     "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
@@ -101,11 +113,12 @@ def test_every_slider_by_keyboard_and_readout(open_chapter, which):
     page = notebook.page
     for label in LABS[which][3]:
         handle, readout = slider(element, label)
-        value = float(readout.inner_text())
-        key = "ArrowRight" if value < float(handle.get_attribute("aria-valuemax")) else "ArrowLeft"
+        text, at_end = readout.inner_text(), handle.get_attribute("aria-valuemax")
+        now = handle.get_attribute("aria-valuenow")
+        key = "ArrowRight" if float(now) < float(at_end) else "ArrowLeft"
         handle.focus()
         page.keyboard.press(key)
-        expect(readout).not_to_have_text(f"{value:g}")
+        expect(readout).not_to_have_text(text)
         page.keyboard.press("Home")
         low = float(handle.get_attribute("aria-valuemin"))
         expect(handle).to_have_attribute("aria-valuenow", f"{low:.1f}")
@@ -114,9 +127,9 @@ def test_every_slider_by_keyboard_and_readout(open_chapter, which):
         expect(handle).to_have_attribute("aria-valuenow", f"{high:.1f}")
         if readout.get_attribute("contenteditable") == "true":
             readout.click()
-            readout.fill(f"{value:g}")
+            readout.fill(text)
             page.keyboard.press("Enter")
-            expect(handle).to_have_attribute("aria-valuenow", re.compile(f"^{value:g}"))
+            expect(handle).to_have_attribute("aria-valuenow", re.compile(f"^{float(text):g}"))
         expect(handle).to_have_attribute("aria-valuetext", readout.inner_text())
         expect(element.get_by_role("alert")).to_have_count(0)
 
@@ -159,7 +172,10 @@ def test_key_to_picture(open_chapter, which, record_property):
     assert p95 < 3 * TARGET["p95"]
 
 
-@pytest.mark.parametrize("which", ["first", "episode", "transfer", "landscape"])
+WIDEST = ["first", "episode", "transfer", "landscape", "task", "comparison"]
+
+
+@pytest.mark.parametrize("which", WIDEST)
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (700, 800)])
 def test_the_lab_fits_its_window(open_chapter, which, width, height):
     notebook, element = open_lab(open_chapter, which, width, height)
