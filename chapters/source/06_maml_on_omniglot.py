@@ -30,7 +30,7 @@ course = start("06", characters=True)
 # network that MAML has prepared. It sees the five drawings, takes *one* gradient step, and
 # answers. Chance is right in 20 of 100.
 #
-# What is such a start good for by itself?
+# And what is such a start good for by itself?
 
 # %%
 from mlcourse.labs.predict import guess, predict
@@ -66,20 +66,25 @@ show(*ch06.reveal(before, after, guess("before_the_step")))
 from mlcourse.claims import claim
 
 claim(abs(before.mean - 0.2) < 0.02, "Before the step: chance, 20 %, to two points.")
-claim(after.low > 0.8, "After one step: over 80 %.")
+claim(after.low > 0.88, "After one step: over 88 %.")
+third = paired_difference(*(ch06.scores("MAML", steps=k).mean(0) for k in (3, 1)))
+claim(abs(third.mean) < 0.01, "Two further steps change it by less than a point.")
 
 # %% [markdown]
-# The start knows no character, and it cannot: which of the five is called 3 is decided
-# anew in each task. All it has is a place from which one step leads far. The accuracies
-# were recorded: 600 tasks from the 20 evaluation alphabets, the same for every method, and
-# two trainings of each (their mean is shown here).
+# The start names no character, and it cannot: which of the five is called 3 is decided
+# anew in each task. All it has is a place from which one step leads far.
+#
+# These accuracies were recorded: 600 tasks from the 20 evaluation alphabets, the same for
+# every method, and two trainings of each, whose mean is shown. Go back to the lab once more
+# and move the number of steps. Most of what MAML does is done by the first.
 
 # %% [markdown]
 # ## 2 · The same lines
 # *9 minutes*
 #
-# The network is a conv-4 with a linear head, 28 thousand weights. Then come the lines that
-# learned sine waves. Look for what has changed.
+# The network is a conv-4 with 32 filters a block: convolution, batch norm, ReLU and
+# pooling, four times, until 20 × 20 pixels are one, and a linear head for five classes.
+# Then come the lines that learned sine waves. Look for what has changed.
 
 # %%
 import torch
@@ -172,8 +177,9 @@ claim(flat(head).norm() > 0.01, "The head does.")
 # %% [markdown]
 # So with one inner step MAML is then **ANIL**, "almost no inner loop": only the head
 # adapts. And the outer loop hardly leaves this place. Labels are drawn at random, so no row
-# is special, and the rows' mean gradients over many tasks are equal. They also sum to zero.
-# So each is zero, up to what a finite number of tasks leaves.
+# of the head is special, and over many tasks all rows have the same mean gradient. Within a
+# task the rows' gradients sum to zero, as p − y does. So that mean is zero, up to what a
+# finite number of tasks leaves over. Does the body notice?
 
 # %%
 def of_body(inner_lr):
@@ -183,13 +189,14 @@ def of_body(inner_lr):
 
 only_head = dict.fromkeys(maml_runs.HEAD, 0.4)
 off = (of_body(0.4) - of_body(only_head)).norm() / of_body(0.4).norm()
-claim(off < 1e-10, "Zero head: MAML's body gets ANIL's meta-gradient.")
+claim(off < 1e-10, "It does: MAML's body gets ANIL's meta-gradient, exactly.")
 
 # %% [markdown]
-# Our heads start at random, so this did not happen in the lab. But a task's five drawings
-# say more about a good head than chance can. **ProtoMAML** begins each task with the
-# nearest class mean of chapter 02. From −‖z − c‖² = −‖z‖² + 2c · z − ‖c‖² it is a linear
-# layer. *Exercise, about 8 minutes, ●●○.*
+# Our heads start at random, as the paper's do. But a task's five drawings say more about a
+# good head than a random number can. **ProtoMAML**
+# ([Triantafillou and others 2020](https://arxiv.org/abs/1903.03096)) begins each task with
+# the nearest class mean of chapter 02. Since −‖z − c‖² = −‖z‖² + 2c · z − ‖c‖², this is a
+# linear layer. *Exercise, about 8 minutes, ●●○.*
 
 # %%
 from mlcourse.exercises.ch06 import check
@@ -210,25 +217,26 @@ def prototype_head(features, labels, n_way):
 check.head(prototype_head)
 
 # %% [markdown]
-# The steps may then move this head, and the body with it; the outer loop learns a body in
-# which that helps. (The package adds the prototypes to learned weights that start at
-# zero.) With it, a network that has learned nothing is no longer at chance:
+# The steps may then move this head, and the body with it. (The package adds the prototypes
+# to learned weights that start at zero.) Even a network that has learned nothing is then
+# above chance. Whoever trains with this start has to beat that number first.
 
 # %%
 judged_on = maml_runs.episodes(data.evaluation, n_query=5)
 few = Episode(*(Points(side.x[:200], side.y[:200]) for side in judged_on))
 untrained = maml_runs.begin(maml_runs.METHODS["ProtoMAML"])
 blank = estimate(maml_runs.judged(untrained, few, steps=0))
-claim(blank.low > 0.5, "Untrained, from prototypes: over 50 %.", data=data)
+claim(0.4 < blank.low, "Untrained, from prototypes: over 40 %.", data=data)
 
 # %% [markdown]
 # ## 4 · Train it, while you watch
 # *10 minutes*
 #
-# 964 background characters in four rotations, each a class of its own; four tasks a step;
-# β climbs to 0.01 and falls to zero. One α for every tensor is learned along with the
-# start, and the first 30 % of the run are first order. All this was chosen on validation
-# alphabets. The run takes about a minute; a GPU that has no room hands over to the CPU.
+# ProtoMAML learns fastest of all here, so it is the one to watch. 964 background characters
+# in four rotations, each a class of its own; four tasks a step; β climbs to 0.01 and falls
+# to zero. One α for every tensor is learned along with the start, and the first 30 % of the
+# run are first order. All this was chosen on validation alphabets. The run takes about a
+# minute; a GPU that has no room hands over to the CPU.
 
 # %%
 from mlcourse.runtime import all_cores
@@ -253,7 +261,7 @@ with all_cores():
 
 # %% [markdown]
 # Three baselines for it: chance, the nearest drawing in pixels, and the body that learned
-# nothing. Beside them the longer run that is shipped, with the number of the paper
+# nothing. Beside them the run of four times as many steps that is shipped, and the paper
 # ([Finn, Abbeel and Levine 2017](https://arxiv.org/abs/1703.03400), table 1).
 
 # %% tags=["nbval-ignore-output"]
@@ -267,11 +275,11 @@ print(ch06.table_text(rows))
 print("the paper, another split     98.7 ± 0.4")
 
 # %%
-real = course.characters
-claim(estimate(right).low > 0.8, "This run: over 80 %.", data=real, done=run.done)
-lead = paired_difference(right[:200], maml_runs.judged(untrained, few, steps=0))
-claim(lead.low > 0.05, "Over 5 points above untrained.", data=real, done=run.done)
-claim(rows["the long run"].low > 0.965, "The long run: over 96.5 %.")
+real, live_score = course.characters, estimate(right)
+claim(live_score.low > 0.7, "This run: over 70 %.", data=real, done=run.done)
+lead = live_score.low - blank.high
+claim(lead > 0.1, "Over ten points above untrained.", data=real, done=run.done)
+claim(rows["the long run"].low > 0.955, "The long run: over 95.5 %.")
 
 # %% tags=["nbval-ignore-output"]
 curve = maml_runs.recorded("long/0")["curve"]
@@ -279,9 +287,38 @@ means = {"ProtoMAML, 4000 steps": (curve[:, 1].tolist(), (100 * curve[:, 2]).tol
 show(*ch06.curve_figure(means, {"the paper, other split": 98.7}))
 
 # %% [markdown]
-# Do not read the last line of the table as a lost race. The paper splits the characters at
-# random, so letters of one alphabet are on both sides; here whole alphabets are new. Its
-# 98.7 also comes from another way to count, to which we turn now.
+# The paper splits the characters at random, so letters of one alphabet are on both sides;
+# here whole alphabets are new. Part of the distance may be that. Another part is a way to
+# count, the subject of the next section.
+#
+# But first ask what was trained. In the lab, the step of ProtoMAML moved nothing. Here is
+# the loss on the support set before the step, and how much the step is worth:
+
+# %%
+def support_loss(name):
+    learner = maml_runs.shipped(f"{name}/0")
+    loss, start = networks.task_loss(learner.net), learner.start
+
+    def one(support):
+        params = learner.params
+        return loss(start(params, support) if start else params, support)
+
+    with torch.no_grad():
+        return vmap(one)(few.support).mean()
+
+
+# %%
+claim(support_loss("MAML") > 1, "MAML: over 1 before the step.", data=real)
+claim(support_loss("long") < 0.05, "ProtoMAML: under 0.05.", data=real)
+step = paired_difference(*(ch06.scores("long", steps=k)[0] for k in (1, 0)))
+claim(abs(step.mean) < 0.003, "Its step changes the accuracy by under 0.3 points.")
+
+# %% [markdown]
+# With one shot each prototype *is* its support drawing. The loss on it is almost zero
+# before the first step, its gradient too, and nothing is left to adapt. What you have just
+# trained is a Prototypical Network (chapter 07) with an idle gradient step behind it. It is
+# the best learner of this chapter all the same. Keep that in mind when somebody shows you
+# what adaptation can do: compare with no step.
 
 # %% [markdown]
 # ## 5 · What batch norm may know
@@ -352,8 +389,19 @@ claim(all(d.low > 0 for d in leaks.values()), "One a class reads higher than fiv
 claim(all(d.low > 0 for d in costs.values()), "… and alone lower: for all three.")
 
 # %% [markdown]
-# TODO-NUMBER text. Neither number is a lie as long as it is said which one it is. Few
-# papers say.
+# The two steps downwards are of one size, one to four points each, for every learner here.
+# No number of the three is a lie as long as it is said which one it is, and few papers say.
+# One that does is Reptile's: 95.4 alone and 97.7 with transduction
+# ([Nichol and others 2018](https://arxiv.org/abs/1803.02999)). In the way of the paper's
+# code our long run stands at 97.7 too, and one honest drawing at a time at 95.5.
+
+# %%
+long = {way: 100 * estimate(ch06.scores("long", way)[0]).mean for way in ways.values()}
+print({way: f"{mean:.1f}" for way, mean in long.items()})
+near = abs(long["one"] - 97.7) < 0.05 and abs(long["alone"] - 95.5) < 0.05
+claim(near, "The long run: 97.7 and 95.5.")
+sizes = [100 * d.mean for d in (*leaks.values(), *costs.values())]
+claim(1 <= min(sizes) and max(sizes) <= 4, "Each step down: one to four points.")
 
 # %% [markdown]
 # ## 6 · New labels every time
@@ -400,7 +448,7 @@ for words, name in names.items():
     print(f"{words:9} known characters, no step: {known[words]}; new, one step: {new}")
 
 # %%
-claim(known["fixed"].low > 0.5, "Fixed labels: over 50 % before any step.", data=real)
+claim(known["fixed"].low > 0.3, "Fixed labels: over 30 % before any step.", data=real)
 claim(known["permuted"].high < 0.3, "Permuted: under 30 %.", data=real)
 pair = (maml_runs.recorded(name)["five"][1] for name in names.values())
 lost = paired_difference(*pair)
@@ -436,34 +484,44 @@ movements = {name: moved(name) for name in ("MAML", "learned α", "ANIL", "BOIL"
 show(*ch06.movement_figure(movements))
 
 # %%
-far = movements["MAML"]
-claim((far[:, 4] > far[:, :4].max(1).values).all(), "MAML: the head moves farthest.")
-claim((movements["ANIL"][:, :4] == 0).all(), "ANIL: the blocks do not move.")
-claim((movements["BOIL"][:, 4] == 0).all(), "BOIL: the head does not.")
+for name in ("MAML", "learned α"):
+    block, head = movements[name][:, 3].mean(), movements[name][:, 4].mean()
+    claim(block > head, f"{name}: block 4 moves farther than the head.", data=real)
 
 # %% [markdown]
-# Does the body's small movement matter? Take the trained MAML and let only the head, then
-# only the body, take its step.
+# Whose movement matters? Take the trained MAML and let only the head, then only the body,
+# take its step.
 
 # %%
 trained = maml_runs.shipped("MAML/0")
 parts = {"head": {}, "body": {}}
 for name, rate in trained.inner_lr.items():
     parts["head" if name in maml_runs.HEAD else "body"][name] = rate
-whole = maml_runs.recorded("MAML/0")["five"][1][:200]
-only = {
+whole = maml_runs.judged(trained, few)
+lost = {
     part: maml_runs.judged(trained._replace(inner_lr=rates), few)
     for part, rates in parts.items()
 }
+lost = {part: paired_difference(whole, right) for part, right in lost.items()}
+
+# %% tags=["nbval-ignore-output"]
+for part, gap in lost.items():
+    print(f"{part} only: {100 * gap.mean:+.1f} ± {100 * gap.half_width:.1f} lost")
 
 # %%
-gaps = {part: paired_difference(whole, a) for part, a in only.items()}
-for part, gap in gaps.items():
-    print(f"{part} only: {100 * gap.mean:.1f} ± {100 * gap.half_width:.1f} points less")
+claim(lost["head"].low > 0.2, "Head only: over 20 points lost.", data=real)
+claim(abs(lost["body"].mean) < 0.02, "Body only: within 2 points.", data=real)
 
 # %% [markdown]
-# TODO-NUMBER. To *train* like that is what ANIL (only the head adapts) and BOIL (only the
-# body does) are. Both need one change in `adapt`. *Exercise, about 12 minutes, ●●●.*
+# Here the body does the work, and the head could stay. The literature you meet first says
+# the opposite: that MAML mostly *reuses* features and the head adapts
+# ([Raghu and others 2020](https://arxiv.org/abs/1909.09157), on 20-way Omniglot and on
+# photographs). Both are measurements, of other networks, rates and numbers of classes. Take
+# none of them for a law.
+#
+# Training like that has names: only the head is ANIL, only the body is **BOIL**
+# ([Oh and others 2021](https://arxiv.org/abs/2008.08882)). Both need one change in `adapt`.
+# *Exercise, about 12 minutes, ●●●.*
 
 # %%
 def loss_after_some(params, support, query, loss, inner_lr, steps, moving):
@@ -483,8 +541,8 @@ check.some(loss_after_some)
 # %% [markdown]
 # And α itself can be learned, one for each tensor, or one for each weight as in
 # **Meta-SGD** ([Li and others 2017](https://arxiv.org/abs/1707.09835)). Now all of them, on
-# the same tasks. Black ticks are the two trainings of each. The interval is over tasks, the
-# ticks over luck: read both.
+# the same tasks, each after 1000 steps. Black ticks are the two trainings of each. The
+# interval is over tasks, the ticks are over the luck of training: read both.
 
 # %% tags=["nbval-ignore-output"]
 from mlcourse.labs.ch06 import comparison_lab
@@ -497,21 +555,68 @@ for name, lead in ahead.items():
     print(f"{name:12}{100 * lead.mean:+6.1f} ± {100 * lead.half_width:.1f}")
 
 # %%
-claim(ahead["ProtoMAML"].low > 0, "ProtoMAML is ahead of MAML …")
-claim(ahead["learned α"].low > 0, "… and so is a learned α.")
+claim(ahead["first order"].high < -0.1, "First order: over ten points behind MAML.")
+claim(ahead["ANIL"].high < 0, "ANIL: behind.")
+claim(ahead["BOIL"].low > 0, "BOIL: ahead.")
+claim(ahead["ProtoMAML"].low > 0, "ProtoMAML: ahead.")
+claim(abs(ahead["learned α"].mean) < 0.02, "Learned α: within two points of MAML.")
 
 # %% [markdown]
-# TODO-NUMBER. The published comparison on 20-way Omniglot has ANIL ahead of MAML, 96.2 ±
-# 0.5 against 93.7 ± 0.7 with one shot
-# ([Raghu and others 2020](https://arxiv.org/abs/1909.09157)).
+# Compare with what is printed elsewhere. On 20-way Omniglot with one shot ANIL was *ahead*
+# of MAML, 96.2 ± 0.5 against 93.7 ± 0.7 (Raghu and others). And first order was level with
+# MAML on photographs, and at 98.3 ± 0.5 on this very task in the Reptile paper.
+#
+# Ours is far behind, and chapter 04 says why that can happen. Its factor was 1 − αλ, where λ
+# is a curvature of the support loss, and first order leaves it out. How large is λ at the
+# start that MAML has found? Multiply some direction by the Hessian again and again: the
+# direction of the largest curvature wins.
+
+# %%
+from torch.func import jvp
+
+
+def largest_curvature(task):
+    support = Points(few.support.x[task], few.support.y[task])
+    loss, params = networks.task_loss(trained.net), trained.params
+    way = {name: torch.ones_like(p) for name, p in params.items()}
+    for _ in range(12):
+        length = flat(way).norm()
+        way = {name: v / length for name, v in way.items()}
+        slope = grad(lambda params: loss(params, support))
+        turned = jvp(slope, (params,), (way,))[1]
+        curvature, way = flat(way) @ flat(turned), turned
+    return float(curvature)
+
+
+# %%
+curvatures = [largest_curvature(task) for task in range(5)]
+
+# %% tags=["nbval-ignore-output"]
+print("1 − αλ:", ", ".join(f"{1 - 0.4 * c:.1f}" for c in curvatures))
+
+# %%
+far = all(0.4 * c > 2 for c in curvatures)
+claim(far, "In five of five tasks α is above 2/λ: |1 − αλ| > 1.", data=real)
+
+# %% [markdown]
+# The step is far longer than any that is safe on a quadratic, and MAML has *made* the start
+# so: the loss is shaped such that this bold step lands. In such a place the factor that
+# first order leaves out is neither small nor positive. (It was trained at the α that suits
+# MAML. A smaller one may suit it better; we did not search.)
 
 # %% tags=["nbval-ignore-output"]
 learned = maml_runs.shipped("learned α/0").inner_lr
 show(*ch06.rates_figure(learned, start=0.4))
 
 # %%
-rates = torch.stack([*learned.values()])
-claim(rates.max() > 2 * rates.mean(), "One learned rate is over twice their mean.")
+most = max(learned, key=learned.get)
+claim(most == "3.0.weight", "The largest learned rate is that of the last convolution.")
+claim(min(learned.values()) < 0, "Some learned rates are negative.")
+
+# %% [markdown]
+# Where the rates are learned they say the same as the movement: the last convolution is
+# where the task is learned. A negative rate means that a tensor climbs its support loss, and
+# that the outer loop found this useful.
 
 # %% [markdown]
 # ## 8 · Sum or mean (optional)
@@ -632,7 +737,7 @@ claim(mended or apart(theirs) > 1e-3, "Native, vmap: exact, or over 0.1 % off.")
 # the last digit. Finite differences are the judge:
 
 # %%
-def along(norm, h=1e-4):
+def along(norm, h=1e-6):
     loss, params = networks.task_loss(smooth(norm)), networks.parameters(smooth(norm))
     draw = {"generator": g, "dtype": torch.float64}
     way = {n: torch.randn(p.shape, **draw) for n, p in params.items()}
@@ -644,7 +749,7 @@ def along(norm, h=1e-4):
 # %%
 difference, slope = along(networks.BatchNow)
 gap = abs(difference / slope - 1)
-claim(gap < 1e-4, "BatchNow: differences agree with its gradient.")
+claim(gap < 1e-6, "BatchNow: differences agree with its gradient.")
 
 # %% [markdown]
 # **A stray `squeeze()`.** With one query of each class a count of hits can broadcast
