@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mlcourse.exercises.ch04 import check
-from mlcourse.labs import ch04
+from mlcourse.labs import ch04, metagradient
 from mlcourse.learners import maml, reptile
 from mlcourse.pictures import image
 from mlcourse.tasks import Episode, Points, quadratics
@@ -21,8 +21,8 @@ def wave_loss(params, points):
 
 
 def wave_episodes() -> Episode:
-    amplitude, phase = ch04.WAVES[:, :1], ch04.WAVES[:, 1:]
-    sides = (ch04.SUPPORT_X, ch04.QUERY_X)
+    amplitude, phase = metagradient.WAVES[:, :1], metagradient.WAVES[:, 1:]
+    sides = (metagradient.SUPPORT_X, metagradient.QUERY_X)
     return Episode(*(Points(x.expand(3, -1), amplitude * torch.sin(x - phase)) for x in sides))
 
 
@@ -32,7 +32,7 @@ def bowl_loss(params, task):
 
 
 def bowl_episodes() -> Episode:
-    family = ch04.FAMILIES[1]
+    family = metagradient.FAMILIES[1]
     tasks = quadratics.Quadratics(family.hessian(family.optimum), family.optimum)
     return Episode(tasks, tasks)
 
@@ -43,7 +43,7 @@ PROBLEMS = {1: (bowl_loss, bowl_episodes()), 2: (wave_loss, wave_episodes())}
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("place", PLACES)
 def test_the_derivatives_by_hand_are_those_of_autograd(number, place):
-    family, (loss, episodes) = ch04.FAMILIES[number], PROBLEMS[number]
+    family, (loss, episodes) = metagradient.FAMILIES[number], PROBLEMS[number]
     theta = torch.tensor(place, dtype=D)
     starts = theta.expand_as(family.optimum)
     for i in range(len(family.optimum)):
@@ -90,20 +90,20 @@ def test_maml_follows_the_landscape_that_is_drawn():
 
 
 def test_above_the_limit_steps_lead_away_and_below_they_do_not():
-    for number, family in ch04.FAMILIES.items():
+    for number, family in metagradient.FAMILIES.items():
         curvatures = torch.linalg.eigh(family.hessian(family.optimum))
         task = int(curvatures.eigenvalues[:, -1].argmax())
         steep = curvatures.eigenvectors[task, :, -1]
         theta = family.optimum[task] + 1e-4 * steep
         for factor, away in ((0.98, False), (1.02, True)):
-            path = ch04.walk(family, theta, factor * family.limit, 1)[:, task]
+            path = metagradient.walk(family, theta, factor * family.limit, 1)[:, task]
             assert ch04.farther(path, family.optimum[task]) is away, number
 
 
 def test_the_grids_have_their_starts_in_the_right_place():
     data = ch04.look(1, 0.5, 2.0, 0.2, 2)
     place = ch04.lowest(data.landscape)
-    family = ch04.FAMILIES[1]
+    family = metagradient.FAMILIES[1]
     best = quadratics.best_start(
         quadratics.Quadratics(family.hessian(family.optimum), family.optimum), 0.2, 2
     )
@@ -114,9 +114,9 @@ def test_the_grids_have_their_starts_in_the_right_place():
 
 
 def test_the_microscope_without_a_reader():
-    table = ch04.microscope()
+    table = metagradient.microscope()
     assert table.gap < 1e-7 and "yours" not in repr(table)
-    assert len(repr(table).splitlines()) == 1 + len(ch04.PROBLEMS)
+    assert len(repr(table).splitlines()) == 1 + len(metagradient.PROBLEMS)
 
 
 def unwritten(*arguments):
@@ -124,24 +124,32 @@ def unwritten(*arguments):
 
 
 def test_the_microscope_says_that_nothing_was_attempted():
-    table = ch04.microscope(unwritten)
+    table = metagradient.microscope(unwritten)
     assert repr(table).endswith("yours: not attempted") and table.gap < 1e-7
 
 
 def test_the_microscope_accepts_the_solution_and_alternatives():
     for fn in (check.steps.reference, *check.steps.alternatives):
-        table = ch04.microscope(fn)
+        table = metagradient.microscope(fn)
         assert "yours" in table.columns and table.gap < 1e-7
 
 
 @pytest.mark.parametrize("symptom", ["first order", "one Hessian", "order", "support judged"])
 def test_the_microscope_sees_what_is_wrong(symptom):
-    assert ch04.microscope(check.steps.mutants[symptom]).gap > 1e-3
+    assert metagradient.microscope(check.steps.mutants[symptom]).gap > 1e-3
 
 
 def test_the_microscope_wants_two_numbers():
-    with pytest.raises(ValueError, match="two numbers, but your function returned 3"):
-        ch04.microscope(lambda *arguments: torch.zeros(3))
+    table = metagradient.microscope(lambda *arguments: torch.zeros(3))
+    assert "two numbers and your function returned 3" in repr(table) and table.gap < 1e-7
+
+
+def test_the_microscope_survives_a_function_that_raises():
+    table = metagradient.microscope(lambda *arguments: 1 / 0)
+    assert repr(table).endswith(
+        "yours: ZeroDivisionError, division by zero. check.steps says more."
+    )
+    assert "yours" not in table.columns
 
 
 # ---------------------------------------------------------------- shrinkage
@@ -229,7 +237,8 @@ def steps_by_jacobian(theta, support_gradient, support_hessian, query_gradient, 
         return point
 
     h = 1e-5
-    columns = [(walk(theta + h * e) - walk(theta - h * e)) / (2 * h) for e in torch.eye(3).double()]
+    sides = h * torch.eye(len(theta)).double()
+    columns = [(walk(theta + side) - walk(theta - side)) / (2 * h) for side in sides]
     return torch.stack(columns) @ query_gradient(walk(theta))
 
 
@@ -322,22 +331,42 @@ def outer_in_place(params, *rest):
 
 
 def steps_with_the_product_of_losses(theta, s, h, q, inner_lr, steps):
-    return torch.eye(3).double() @ q(theta) * (1 - inner_lr)
+    return q(theta) * (1 - inner_lr)
+
+
+def resting_without_negative_weights(a, c, lr, steps, rule):
+    left = (1 - lr * a) ** steps
+    w = {"maml": a * left**2, "fomaml": (a * left).clamp(min=0), "reptile": 1 - left}[rule]
+    return (w * c).sum() / w.sum()
+
+
+def steps_with_the_last_factor_only(theta, s, h, q, lr, steps):
+    for _ in range(steps):
+        before, theta = theta, theta - lr * s(theta)
+    return q(theta) - lr * h(before) @ q(theta) if steps else q(theta)
+
+
+def outer_that_empties_its_batch(params, episodes, *rest):
+    return check.outer.reference(params, [episodes.pop(0)], *rest)
 
 
 WRONG = [
     ("factor", lambda a, lr, k: torch.eye(len(a)) - lr * a.diag().diag(), "value"),
     ("factor", lambda a, lr, k: (1 - lr * a) ** k, "value"),
-    ("factor", lambda a, lr, k: torch.full_like(a, torch.nan), "value"),
+    ("factor", lambda a, lr, k: torch.full_like(a, torch.nan), "not finite"),
     ("steps", steps_with_the_product_of_losses, "value"),
-    ("steps", lambda theta, *rest: check.steps.reference(theta, *rest) * torch.inf, "value"),
+    ("steps", lambda theta, *rest: check.steps.reference(theta, *rest) * torch.inf, "not finite"),
     ("steps", lambda theta, *rest: check.steps.reference(theta, *rest)[:, None], "shape"),
+    ("steps", steps_with_the_last_factor_only, "value"),
+    ("steps", lambda *case: check.steps.reference(*case[:5], max(case[5], 1)), "value"),
     ("weights", lambda a, c, *rest: (a * c).sum(), "value"),
+    ("weights", resting_without_negative_weights, "value"),
     ("weights", lambda a, c, lr, k, rule: resting_by_package(a, c, lr, k, "maml"), "always maml"),
     ("shrink", lambda s, n, k: s**2, "value"),
     ("shrink", lambda s, n, k: 0.571, "value"),
     ("outer", outer_without_graph, "first order"),
     ("outer", outer_in_place, "input changed"),
+    ("outer", outer_that_empties_its_batch, "value"),
     ("outer", lambda params, *rest: [*params.values()], "return"),
     ("outer", lambda params, *rest: {n: None for n in params}, "shape"),
 ]

@@ -120,9 +120,9 @@ def runs_mixture() -> None:
 
 def run_on_characters(name: str, data: omniglot.CharacterData):
     """A recorded run of MAML or a relative: the learner, and what is said of it."""
-    method, seed, steps, permuted = maml_runs.RUNS[name]
+    method, seed, steps, permuted, meta_batch = maml_runs.RUNS[name]
     pool = data.background.rotated()
-    run, learner = maml_runs.training(method, pool, seed, permuted)
+    run, learner = maml_runs.training(method, pool, seed, permuted, meta_batch)
     curve, spent = [], 0.0
     for i in tqdm(range(steps + 1), desc=name):
         if steps == maml_runs.LONG and i in maml_runs.CURVE:

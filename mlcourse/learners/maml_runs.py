@@ -119,11 +119,16 @@ def fixed_labels(pool: Characters, n_tasks: int, n_query: int, generator) -> Epi
 
 
 def training(
-    method: Method, pool: Characters, seed: int = 0, permuted: bool = True
+    method: Method,
+    pool: Characters,
+    seed: int = 0,
+    permuted: bool = True,
+    meta_batch: int = META_BATCH,
 ) -> tuple[MetaTraining, Learner]:
     """The outer loop of a method on a pool's 5-way 1-shot tasks, to be stepped, and its learner.
 
-    permuted: whether labels are drawn anew in each episode, as they should be.
+    permuted: whether labels are drawn anew in each episode, as they should be. meta_batch: tasks
+    a step.
     """
     learner, generator = begin(method, seed), torch.Generator().manual_seed(seed)
     loss = networks.task_loss(learner.net)
@@ -134,8 +139,8 @@ def training(
 
     def draw() -> Episode:
         if not permuted:
-            return fixed_labels(pool, META_BATCH, QUERIES, generator)
-        return pool.sample(META_BATCH, 1, QUERIES, generator, N_WAY)
+            return fixed_labels(pool, meta_batch, QUERIES, generator)
+        return pool.sample(meta_batch, 1, QUERIES, generator, N_WAY)
 
     return MetaTraining(objective, learner.params, draw, learner.inner_lr, OUTER_LR), learner
 
@@ -178,10 +183,10 @@ def judged(learner: Learner, episodes: Episode, steps: int = 1, alone: bool = Fa
     return accuracy(logits(learner, episodes, steps, alone).argmax(-1), episodes.query.y)
 
 
-SHORT, LONG = 1000, 4000  # steps of a run: about a minute on two quick cores, and about four
+SHORT, LONG = 1000, 6000  # steps of a run: about a minute on two quick cores, and about four
 JUDGED = ("five", "one", "alone")  # queries a class together; one a class together; each by itself
 STEPS = (0, 1, 3)  # of adaptation, at which "five" is judged; the others after one
-CURVE = (0, 125, 250, 500, 1000, 1500, 2000, 3000, 4000)  # steps at which the long run is judged
+CURVE = (0, 250, 500, 1000, 1500, 2000, 3000, 4000, 5000, 6000)  # when the long run is judged
 
 
 class Run(NamedTuple):
@@ -191,6 +196,7 @@ class Run(NamedTuple):
     seed: int = 0
     steps: int = SHORT
     permuted: bool = True
+    meta_batch: int = META_BATCH
 
 
 RUNS = {
@@ -198,7 +204,7 @@ RUNS = {
     "α = 0.08/0": Run(Method(inner_lr=0.08)),
     "α = 2/0": Run(Method(inner_lr=2.0)),
     "fixed labels/0": Run(METHODS["MAML"], permuted=False),
-    "long/0": Run(METHODS["ProtoMAML"], steps=LONG),
+    "long/0": Run(METHODS["ProtoMAML"], steps=LONG, meta_batch=8),
 }
 
 
