@@ -261,7 +261,7 @@ with all_cores():
 
 # %% [markdown]
 # Three baselines for it: chance, the nearest drawing in pixels, and the body that learned
-# nothing. Beside them the run of four times as many steps that is shipped, and the paper
+# nothing. Beside them the longer run that is shipped, 6000 steps of eight tasks, and the paper
 # ([Finn, Abbeel and Levine 2017](https://arxiv.org/abs/1703.03400), table 1).
 
 # %% tags=["nbval-ignore-output"]
@@ -279,11 +279,11 @@ real, live_score = course.characters, estimate(right)
 claim(live_score.low > 0.7, "This run: over 70 %.", data=real, done=run.done)
 lead = live_score.low - blank.high
 claim(lead > 0.1, "Over ten points above untrained.", data=real, done=run.done)
-claim(rows["the long run"].low > 0.955, "The long run: over 95.5 %.")
+claim(rows["the long run"].low > 0.96, "The long run: over 96 %.")
 
 # %% tags=["nbval-ignore-output"]
 curve = maml_runs.recorded("long/0")["curve"]
-means = {"ProtoMAML, 4000 steps": (curve[:, 1].tolist(), (100 * curve[:, 2]).tolist())}
+means = {"the long run": (curve[:, 1].tolist(), (100 * curve[:, 2]).tolist())}
 show(*ch06.curve_figure(means, {"the paper, other split": 98.7}))
 
 # %% [markdown]
@@ -389,19 +389,14 @@ claim(all(d.low > 0 for d in leaks.values()), "One a class reads higher than fiv
 claim(all(d.low > 0 for d in costs.values()), "… and alone lower: for all three.")
 
 # %% [markdown]
-# The two steps downwards are of one size, one to four points each, for every learner here.
-# No number of the three is a lie as long as it is said which one it is, and few papers say.
-# One that does is Reptile's: 95.4 alone and 97.7 with transduction
-# ([Nichol and others 2018](https://arxiv.org/abs/1803.02999)). In the way of the paper's
-# code our long run stands at 97.7 too, and one honest drawing at a time at 95.5.
+# Each of these differences is a point or a few, for every learner here. None of the three is a lie as long as it is said which one
+# it is, and few papers say. One that does is Reptile's: 95.4 alone and 97.7 with transduction
+# ([Nichol and others 2018](https://arxiv.org/abs/1803.02999)). So before you compare two
+# papers, or this chapter with one, ask what its batch norm was allowed to see.
 
 # %%
-long = {way: 100 * estimate(ch06.scores("long", way)[0]).mean for way in ways.values()}
-print({way: f"{mean:.1f}" for way, mean in long.items()})
-near = abs(long["one"] - 97.7) < 0.05 and abs(long["alone"] - 95.5) < 0.05
-claim(near, "The long run: 97.7 and 95.5.")
 sizes = [100 * d.mean for d in (*leaks.values(), *costs.values())]
-claim(1 <= min(sizes) and max(sizes) <= 4, "Each step down: one to four points.")
+claim(0.5 < min(sizes) and max(sizes) < 4, "Each difference: half a point to four.")
 
 # %% [markdown]
 # ## 6 · New labels every time
@@ -430,8 +425,9 @@ def permuted(support_y, query_y, n_way, generator):
 check.permute(permuted)
 
 # %% [markdown]
-# Here is MAML after the same training with and without this line, *before* any step, on
-# characters it was trained on with the labels it was trained with:
+# The test for it costs one line: the accuracy *before* adaptation. With fair labels it must
+# be chance. Here is MAML after the same training with and without new labels, on the
+# characters and labels of the training, before any step; and then as usual.
 
 # %%
 generator = torch.Generator().manual_seed(8)
@@ -448,15 +444,42 @@ for words, name in names.items():
     print(f"{words:9} known characters, no step: {known[words]}; new, one step: {new}")
 
 # %%
-claim(known["fixed"].low > 0.3, "Fixed labels: over 30 % before any step.", data=real)
-claim(known["permuted"].high < 0.3, "Permuted: under 30 %.", data=real)
+chance = all(abs(e.mean - 0.2) < 0.05 for e in known.values())
+claim(chance, "Both are within 5 points of chance before a step.", data=real)
 pair = (maml_runs.recorded(name)["five"][1] for name in names.values())
 lost = paired_difference(*pair)
-claim(lost.low > 0.1, "On new characters fixed labels lose over ten points.")
+claim(abs(lost.mean) < 0.02, "On new characters they differ by under 2 points.")
 
 # %% [markdown]
-# So the accuracy *before* adaptation is a test. It costs one line, and anything clearly
-# above chance says that the labels carry more than the task.
+# A fault with no effect: that is what we found, and not what we had expected. 3856 classes
+# are too many to learn by heart in 1000 steps, and adapting is easier. Now the same program
+# on ten characters, 40 steps:
+
+# %%
+ten = data.background.subset(torch.arange(10))
+
+
+def drilled(permuted):
+    training, learner = maml_runs.training(maml_runs.METHODS["MAML"], ten, 0, permuted)
+    for i in range(40):
+        training.step(i / 40)
+    tasks = maml_runs.fixed_labels(ten, 50, 5, torch.Generator().manual_seed(9))
+    taught = maml_runs.taught(training, learner)
+    return estimate(maml_runs.judged(taught, tasks, steps=0))
+
+
+# %% tags=["nbval-ignore-output"]
+with all_cores():
+    by_heart = {"permuted": drilled(True), "fixed": drilled(False)}
+print({words: str(e) for words, e in by_heart.items()})
+
+# %%
+claim(by_heart["fixed"].low > 0.4, "Fixed: over 40 % before any step.", data=real)
+claim(by_heart["permuted"].high < 0.35, "Permuted: under 35 %.", data=real)
+
+# %% [markdown]
+# So with much data the fault is silent, and with little it takes over. Keep the one line,
+# and keep the test that finds it.
 
 # %% [markdown]
 # ## 7 · Who does the work?
@@ -516,12 +539,12 @@ claim(abs(lost["body"].mean) < 0.02, "Body only: within 2 points.", data=real)
 # Here the body does the work, and the head could stay. The literature you meet first says
 # the opposite: that MAML mostly *reuses* features and the head adapts
 # ([Raghu and others 2020](https://arxiv.org/abs/1909.09157), on 20-way Omniglot and on
-# photographs). Both are measurements, of other networks, rates and numbers of classes. Take
-# none of them for a law.
+# photographs). Others argue that features should change
+# ([Oh and others 2021](https://arxiv.org/abs/2008.08882)). All are measurements, of other
+# networks, rates and numbers of classes. Take none of them for a law.
 #
-# Training like that has names: only the head is ANIL, only the body is **BOIL**
-# ([Oh and others 2021](https://arxiv.org/abs/2008.08882)). Both need one change in `adapt`.
-# *Exercise, about 12 minutes, ●●●.*
+# Training like that has names: only the head is ANIL, only the body is **BOIL**. Both need
+# one change in `adapt`. *Exercise, about 12 minutes, ●●●.*
 
 # %%
 def loss_after_some(params, support, query, loss, inner_lr, steps, moving):
@@ -652,21 +675,29 @@ claim(gap < 1e-12, "The gradient of the sum over K is N = 5 times that of the me
 
 # %% [markdown]
 # So the paper's 0.4 is 2.0 on the mean, and its 0.1 for 20 classes is 2.0 as well. Whoever
-# copies the number with a mean takes a step that is N times too short. Is that bad? MAML
-# with three fixed rates, one training of each:
+# copies the number with a mean takes a step that is N times too short. Some have suspected
+# that this is why many re-implementations stay below the paper. Is the longer step the
+# better one? MAML with three fixed rates on the mean, trained and judged with it:
 
 # %% tags=["nbval-ignore-output"]
 bold = {"0.08": "α = 0.08", "0.4": "MAML", "2": "α = 2"}
-found = {rate: ch06.scores(name)[0] for rate, name in bold.items()}
-for rate, row in found.items():
-    print(f"α = {rate:5}{estimate(row)}")
+for rate, name in bold.items():
+    one, three = (estimate(ch06.scores(name, steps=k)[0]) for k in (1, 3))
+    print(f"α = {rate:5} one step {one}, three steps {three}")
 
 # %%
-gap = paired_difference(found["0.4"], found["2"])
-claim(abs(gap.mean) > 0, "TODO-NUMBER")
+right = {rate: ch06.scores(name)[0] for rate, name in bold.items()}
+behind = {rate: paired_difference(right["0.4"], right[rate]) for rate in right}
+claim(behind["0.08"].low > 0.02, "α = 0.08: over two points behind 0.4 …")
+claim(behind["2"].low > 0.05, "… α = 2: over five.")
+broken = paired_difference(right["2"], ch06.scores("α = 2", steps=3)[0])
+claim(broken.low > 0.2, "α = 2, two more steps: over twenty points lost.")
 
 # %% [markdown]
-# TODO-NUMBER.
+# Here it is not. The factor N is exact, and it matters by many points which rate you take;
+# but with our network, five ways and 1000 steps the rate in the middle is best, one training
+# each. What made the re-implementations fall behind remains open. What carries over: a
+# number for α means nothing without the reduction of the loss.
 
 # %% [markdown]
 # ## 9 · What goes wrong (optional)
