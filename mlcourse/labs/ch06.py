@@ -202,9 +202,9 @@ def frame(axes) -> None:
 
 def moved_scene(axes):
     """How far each layer moved, on a scale of decades, and how many queries are right."""
-    axes.set(xscale="log", xlim=(0.1, 300), ylim=(6.4, -0.6), xlabel="moved, in % of its length")
+    axes.set(xscale="log", xlim=(0.1, 3000), ylim=(6.4, -0.6), xlabel="moved, in % of its length")
     axes.set_yticks(range(len(LAYERS)), LAYERS)
-    axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    axes.set_xticks([0.1, 1, 10, 100, 1000], ["0.1", "1", "10", "100", "1000"])
     bars = LineCollection([], colors=COLOR["after"], linewidths=9, animated=True)
     axes.add_collection(bars, autolim=False)
     place = {"fontsize": 9, "va": "center", "animated": True}
@@ -215,7 +215,8 @@ def moved_scene(axes):
         percent = (100 * data.moved).tolist()
         bars.set_segments([[(0.1, i), (max(p, 0.1), i)] for i, p in enumerate(percent)])
         for text, p in zip(texts, percent):
-            text.set(text=f"{p:.0f} %" if p >= 10 else f"{p:.1f} %", x=1.25 * max(min(p, 90), 0.1))
+            words = "> 1000 %" if p > 1000 else f"{p:.0f} %" if p >= 10 else f"{p:.1f} %"
+            text.set(text=words, x=1.25 * max(min(p, 150), 0.1))
         score.set_text(f"right: {data.right[0]}, then {data.right[1]} of 25")
 
     return update
@@ -223,13 +224,14 @@ def moved_scene(axes):
 
 def task_words(data: Task) -> str:
     """The picture in words."""
-    moved = ", ".join(f"{name} {100 * m:.1f}" for name, m in zip(LAYERS, data.moved.tolist()))
+    percent = [min(100 * m, 1000) for m in data.moved.tolist()]
+    moved = ", ".join(f"{name} {p:.1f}" for name, p in zip(LAYERS, percent))
     sure = (100 * data.after.diagonal().mean()).item()
     return (
         f"{data.method}, {data.k_shot} drawing{'s' * (data.k_shot > 1)} of each of five characters"
         f", α times {data.factor:g}: {data.right[0]} of 25 queries right before, {data.right[1]} "
         f"after {data.steps} step{'s' * (data.steps != 1)}. The right characters of the five "
-        f"queries shown then have {sure:.0f} % on average. Moved, in %: {moved}."
+        f"queries shown then have {sure:.0f} % on average. Moved, in % (to 1000): {moved}."
     )
 
 
