@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch06, predict, slider
+from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch05, ch06, predict, slider
 from mlcourse.labs.engine import LIVE, ends
 from mlcourse.learners import maml_runs
 from mlcourse.learners.transfer_runs import pretrained
@@ -33,13 +33,15 @@ def labs(evaluation):
         "landscape": ch03.landscape_lab(),
         "microscope": ch04.microscope_lab(),
         "shrinkage": ch04.shrinkage_lab(),
+        "adapting": ch05.adapting_lab(ch05.recorded_starts()),
+        "training": ch05.training_lab(),
         "task": ch06.task_lab(load_characters(maml_runs.SIZE).evaluation),
         "comparison": ch06.comparison_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
-NAMES += ["microscope", "shrinkage", "task", "comparison"]
+NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from mlcourse import paths
 from mlcourse.evaluation import estimate
-from mlcourse.learners import maml_runs, networks, transfer
+from mlcourse.learners import maml_runs, networks, sine_runs, transfer
 from mlcourse.learners import transfer_runs as record
 from mlcourse.learners.networks import conv4
 from mlcourse.tasks import Characters, load_characters, omniglot
@@ -144,8 +144,38 @@ def maml_characters() -> None:
     for name in maml_runs.RUNS:
         learners[name], said = run_on_characters(name, data)
         found |= {f"{name}/{part}": v.numpy() for part, v in said.items()}
-    maml_runs.save(paths.asset("maml_characters.npz"), learners)
+    shipped = {name: learners[name] for name in maml_runs.SHIPPED}
+    maml_runs.save(paths.asset("maml_characters.npz"), shipped)
     np.savez_compressed(paths.asset("runs_maml.npz"), **found)
+
+
+def runs_sine() -> None:
+    """Whole runs of MAML on sine waves, for a grid of α, β and inner steps."""
+    settings = [*product(sine_runs.ALPHAS, sine_runs.BETAS, sine_runs.INNER_STEPS)]
+    runs = [[*sine_runs.run(*setting)] for setting in tqdm(settings)]
+    shape = len(sine_runs.ALPHAS), len(sine_runs.BETAS), len(sine_runs.INNER_STEPS)
+    losses, curves = (
+        torch.stack([torch.stack([found[i] for found in run]) for run in runs]) for i in (0, 1)
+    )
+    np.savez_compressed(
+        paths.asset("runs_sine.npz"),
+        losses=losses.unflatten(0, shape).numpy(),
+        curves=curves.unflatten(0, shape).half().numpy(),
+    )
+
+
+def rules_sine() -> None:
+    """What MAML and its relatives learn on sine waves, three runs each."""
+    settings = [*product(sine_runs.RULES, sine_runs.SEEDS)]
+    runs = [sine_runs.train_rule(*setting) for setting in tqdm(settings)]
+    parts = {
+        "params": [torch.cat([p.flatten() for p in run.params.values()]).float() for run in runs],
+        "rates": [torch.tensor([*run.inner_lrs.values()]) for run in runs],
+        "first": [run.first for run in runs],
+    }
+    shape = len(sine_runs.RULES), len(sine_runs.SEEDS)
+    found = {name: torch.stack(part).unflatten(0, shape).numpy() for name, part in parts.items()}
+    np.savez_compressed(paths.asset("rules_sine.npz"), **found)
 
 
 MAKERS = {
@@ -153,7 +183,7 @@ MAKERS = {
     for f in (
         *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
         *(runs_choice, runs_evaluation, runs_frozen, runs_inverted, runs_mixture),
-        maml_characters,
+        *(runs_sine, rules_sine, maml_characters),
     )
 }
 

@@ -812,4 +812,4 @@ print(claims.tally())
 # To read: the MAML paper above, and Reptile with the expansion of section 7,
 # [Nichol, Achiam and Schulman 2018](https://arxiv.org/abs/1803.02999).
 #
-# Next: 05 · MAML, the code.
+# Next: [05 · MAML, the code](05_maml_the_code.ipynb).

@@ -199,7 +199,8 @@ def guarded(fn: Callable, names: list[str]) -> Callable:
         except Exception as error:
             raise Raised(error) from None
         for name, before, after in zip(names, arguments, copies):
-            same = not isinstance(before, Tensor) or torch.equal(before, after)
+            pair = (before, after) if isinstance(before, Tensor) else ()
+            same = not pair or torch.equal(*(v.nan_to_num() for v in pair))  # nan equals nan
             advice = f"Your function changes `{name}` itself; work on a copy: `{name}.clone()`."
             require(same, "input changed", advice)
         return answer

@@ -341,7 +341,7 @@ class Lab(W.VBox):
 def reading(control: W.Widget, value: Any) -> str:
     """A value as its slider says it."""
     names = {v: name for name, v in getattr(control, "options", ())}
-    return names.get(value) or f"{value:.3g}"
+    return names.get(value) or f"{value:.4g}"
 
 
 def strip(frames: list[tuple[str, Image.Image]]) -> Image.Image:

@@ -1,6 +1,7 @@
 """One JupyterLab and one Chromium for all browser tests; every test opens a notebook of its own."""
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,9 @@ def chromium():
         yield browser
 
 
-@pytest.fixture
-def open_chapter(lab, chromium):
-    """open_chapter(name, width, height) -> Notebook, closed after the test."""
+@contextmanager
+def chapters_of(lab, chromium):
+    """open_it(name, width, height) -> Notebook; all are closed at the end."""
     import labdriver
 
     contexts = []
@@ -45,3 +46,17 @@ def open_chapter(lab, chromium):
     yield open_it
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_chapter(lab, chromium):
+    """open_chapter(name, width, height) -> Notebook, closed after the test."""
+    with chapters_of(lab, chromium) as open_it:
+        yield open_it
+
+
+@pytest.fixture(scope="module")
+def open_for_long(lab, chromium):
+    """The same, closed when all tests of the module are done with it."""
+    with chapters_of(lab, chromium) as open_it:
+        yield open_it

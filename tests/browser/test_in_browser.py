@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch06
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -61,6 +61,19 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ch04.SHRINKAGE_PRESETS,
         ["α  inner learning rate", "K  shots", "s  spread of tasks", "σ  noise of points"],
     ),
+    "adapting": (
+        "05_maml_the_code.ipynb",
+        "adapting_lab(starts)",
+        ch05.ADAPTING_PRESETS,
+        ["α  inner learning rate", "K  shots", "gradient steps", "support: left, all, right"]
+        + ["A  (trained: 0.1 to 5)", "wave number"],
+    ),
+    "training": (
+        "05_maml_the_code.ipynb",
+        "training_lab()",
+        ch05.TRAINING_PRESETS,
+        ["β  outer learning rate", "α  inner learning rate", "inner steps", "meta-steps"],
+    ),
     "task": (
         "06_maml_on_omniglot.ipynb",
         "task_lab(data.evaluation)",
@@ -79,25 +92,36 @@ SCENE = (  # of a lab that shows a number
     "    def update(n):\n        t.set_text(str(n)); return f'the number {n}'\n"
     "    return update\n"
 )
-MINIMAL = "\n".join(  # the cells that the labs of chapter 01 stand on
+MINIMAL = "\n".join(  # the cells that the labs stand on
     [
         "from mlcourse.runtime import start",
         "course = start('01', characters=True)",
         "evaluation = course.characters.evaluation",
+        "from mlcourse.labs.ch05 import recorded_starts",
+        "starts = recorded_starts()",
     ]
 )
 
 
-def open_lab(open_chapter, which: str, width: int = 1280, height: int = 800):
+def open_lab(open_it, which: str):
     """The notebook and the element of one lab, run with as little else as it needs."""
     name, text, *_ = LABS[which]
-    notebook = open_chapter(name, width, height)
+    notebook = open_it(name)
     notebook.run(notebook.insert(MINIMAL))
     index = notebook.find(text)
     notebook.run(index)
+    notebook.page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
     element = notebook.show(index).locator(".mlcourse-lab")
     expect(element.locator("img")).to_be_visible()
     return notebook, element
+
+
+@pytest.fixture(scope="module", params=LABS)
+def shown(request, open_for_long):
+    """(name, notebook, element) of a lab, opened once for all tests that ask for it."""
+    notebook, element = open_lab(open_for_long, request.param)
+    yield request.param, notebook, element
+    notebook.page.context.close()
 
 
 def slider(element, label: str):
@@ -107,9 +131,8 @@ def slider(element, label: str):
     return handle, row.locator(".widget-readout")
 
 
-@pytest.mark.parametrize("which", LABS)
-def test_every_slider_by_keyboard_and_readout(open_chapter, which):
-    notebook, element = open_lab(open_chapter, which)
+def test_every_slider_by_keyboard_and_readout(shown):
+    which, notebook, element = shown
     page = notebook.page
     for label in LABS[which][3]:
         handle, readout = slider(element, label)
@@ -134,21 +157,25 @@ def test_every_slider_by_keyboard_and_readout(open_chapter, which):
         expect(element.get_by_role("alert")).to_have_count(0)
 
 
-@pytest.mark.parametrize("which", LABS)
-def test_every_preset_and_reset(open_chapter, which):
-    _, element = open_lab(open_chapter, which)
-    image, start = element.locator("img").first, element.locator("img").first.get_attribute("alt")
+def test_every_preset_and_reset(shown):
+    which, _, element = shown
+    reset, image = element.get_by_role("button", name="reset"), element.locator("img").first
+    alone = next(iter(LABS[which][2]))
+    element.get_by_role("button", name=alone, exact=True).click()  # reset has something to do
+    reset.click()
+    expect(element.get_by_role("status")).to_have_count(0)
+    start = image.get_attribute("alt")
     for name, preset in LABS[which][2].items():
         element.get_by_role("button", name=name, exact=True).click()
         expect(element.get_by_role("status")).to_have_text(preset.says)
-    element.get_by_role("button", name="reset").click()
+    reset.click()
     expect(image).to_have_attribute("alt", start)
 
 
-def test_keys_stay_in_the_lab_and_the_focus_shows(open_chapter):
-    notebook, element = open_lab(open_chapter, "first")
+def test_keys_stay_in_the_lab_and_the_focus_shows(shown):
+    which, notebook, element = shown
     cells = len(notebook.sources())
-    handle, _ = slider(element, "K  shots")
+    handle, _ = slider(element, LABS[which][3][0])
     handle.focus()
     notebook.page.keyboard.press("ArrowRight")
     for key in "bax":  # in JupyterLab's command mode these insert and cut cells
@@ -158,10 +185,10 @@ def test_keys_stay_in_the_lab_and_the_focus_shows(open_chapter):
     assert handle.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
 
 
-@pytest.mark.parametrize("which", LABS)
-def test_key_to_picture(open_chapter, which, record_property):
+def test_key_to_picture(shown, record_property):
     """Prints the latency by the page's own clock; fails only at three times the target."""
-    notebook, element = open_lab(open_chapter, which)
+    which, notebook, element = shown
+    element.get_by_role("button", name="reset").click()
     handle, _ = slider(element, LABS[which][3][0])
     times = latencies(notebook, handle)
     assert len(times) >= 15
@@ -172,19 +199,17 @@ def test_key_to_picture(open_chapter, which, record_property):
     assert p95 < 3 * TARGET["p95"]
 
 
-WIDEST = ["first", "episode", "transfer", "landscape", "task", "comparison"]
-
-
-@pytest.mark.parametrize("which", WIDEST)
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (700, 800)])
-def test_the_lab_fits_its_window(open_chapter, which, width, height):
-    notebook, element = open_lab(open_chapter, which, width, height)
-    notebook.page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+@pytest.mark.parametrize("width", [1280, 700])
+def test_the_lab_fits_its_window(shown, width):
+    _, notebook, element = shown
+    notebook.page.set_viewport_size({"width": width, "height": 800})
     notebook.page.wait_for_timeout(300)
-    assert element.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+    overflow = element.evaluate("e => e.scrollWidth - e.clientWidth")
+    top = element.locator(".widget-slider").first.bounding_box()["y"]
+    box = element.locator("img").first.bounding_box()
+    notebook.page.set_viewport_size({"width": 1280, "height": 800})
+    assert overflow <= 1
     if width > 1000:  # slider and picture on one screen
-        top = element.locator(".widget-slider").first.bounding_box()["y"]
-        box = element.locator("img").first.bounding_box()
         assert box["y"] + box["height"] - top < 650
 
 
