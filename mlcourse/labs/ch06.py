@@ -213,10 +213,10 @@ def moved_scene(axes):
 
     def update(data: Task) -> None:
         percent = (100 * data.moved).tolist()
-        bars.set_segments([[(0.1, i), (max(p, 0.1), i)] for i, p in enumerate(percent)])
+        bars.set_segments([[(0.1, i), (min(max(p, 0.1), 700), i)] for i, p in enumerate(percent)])
         for text, p in zip(texts, percent):
             words = "> 1000 %" if p > 1000 else f"{p:.0f} %" if p >= 10 else f"{p:.1f} %"
-            text.set(text=words, x=1.25 * max(min(p, 150), 0.1))
+            text.set(text=words, x=1.25 * max(min(p, 700), 0.1))
         score.set_text(f"right: {data.right[0]}, then {data.right[1]} of 25")
 
     return update
@@ -382,6 +382,16 @@ COMPARISON_PRESETS = {
         "No step yet: all but ProtoMAML are near chance, 20 %.",
         lambda d: "no step" in d.way and sum(e.mean > 0.3 for e in d.scores.values()) == 1,
     ),
+    "each alone": Preset(
+        {"way": "each query alone, 1 step"},
+        "Each query by itself: no method reaches 92 % any more.",
+        lambda d: "alone" in d.way and max(e.mean for e in d.scores.values()) < 0.92,
+    ),
+    "first order": Preset(
+        {"against": "first order"},
+        "Compared with first order: all others are ten points ahead, or more.",
+        lambda d: sum(e.low > 0.1 for e in d.leads.values()) == len(d.leads) - 1,
+    ),
 }
 
 
@@ -402,7 +412,7 @@ def reveal(before: Estimate, after: Estimate, guess: float | None) -> tuple[Figu
     words = f"Right before the step {before}, after it {after}."
     if guess is not None:
         axes.axvline(guess, color=COLOR["you"], lw=2, label=f"your guess: {guess:.0f}")
-        axes.legend(loc="lower right", fontsize=9)
+        axes.legend(loc="upper right", fontsize=9)
         words += f" Your guess was {guess:.0f} %."
     axes.set_yticks([0, 1], ["before", "after one step"])
     axes.set(xlim=(0, 100), ylim=(1.5, -0.8), xlabel="right, in % (chance: 20)")
@@ -423,6 +433,7 @@ def movement_figure(moved: dict[str, Tensor]) -> tuple[Figure, str]:
         words.append(f"{name} {', '.join(f'{e.mean:.1f}' for e in found)}")
     axes.set_xticks(range(len(LAYERS)), LAYERS)
     axes.set(yscale="log", ylabel="moved, in % of its length")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     return fig, f"Movement in one step, in %, blocks 1 to 4 and head: {'; '.join(words)}."
 
