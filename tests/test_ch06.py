@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from mlcourse.exercises.ch06 import check
 from mlcourse.labs import ch06
+from mlcourse.labs.engine import ends
 from mlcourse.learners import maml_runs, networks
 from mlcourse.pictures import image
 from mlcourse.tasks import Episode, Points, load_characters
@@ -215,4 +216,4 @@ def test_figures_in_words():
 
 def test_a_slider_with_names_reads_them():
     control = ch06.named_stops("way", ["near", "far"], "far")
-    assert control.value == "far" and ch06.ends(control) == ("near", "far")
+    assert control.value == "far" and ends(control) == ("near", "far")
