@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch05, predict, slider
+from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch05, ch06, predict, slider
 from mlcourse.labs.engine import LIVE, ends
+from mlcourse.learners import maml_runs
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
 
@@ -34,11 +35,13 @@ def labs(evaluation):
         "shrinkage": ch04.shrinkage_lab(),
         "adapting": ch05.adapting_lab(ch05.recorded_starts()),
         "training": ch05.training_lab(),
+        "task": ch06.task_lab(load_characters(maml_runs.SIZE).evaluation),
+        "comparison": ch06.comparison_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
-NAMES += ["microscope", "shrinkage", "adapting", "training"]
+NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,8 +66,10 @@ def test_every_preset_keeps_its_promise(labs, name):
         assert preset.holds(result), f"{name}, {label}: {preset.says}"
         assert set(preset.values) <= set(lab.controls)
         for key, value in preset.values.items():
-            low, high = ends(lab.controls[key])
-            assert low <= value <= high
+            control = lab.controls[key]
+            low, high = ends(control)
+            stops = [choice for _, choice in getattr(control, "options", ())]
+            assert value in stops if stops else low <= value <= high
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,5 @@
 """Labs: sliders over pure functions."""
 
-from .engine import Lab, Preset, slider, stops
+from .engine import Lab, Preset, named_stops, slider, stops
 
-__all__ = ["Lab", "Preset", "slider", "stops"]
+__all__ = ["Lab", "Preset", "named_stops", "slider", "stops"]

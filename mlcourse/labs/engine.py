@@ -102,6 +102,14 @@ def stops(label: str, options: Sequence[float], value: float) -> W.SelectionSlid
     return control
 
 
+def named_stops(label: str, names: dict[str, Any] | Sequence[str], value: Any) -> W.SelectionSlider:
+    """A slider over named choices: {name: value}, or names that are their own values."""
+    control = stops(label, [0], 0)
+    control.options = [*names.items()] if isinstance(names, dict) else [(n, n) for n in names]
+    control.value = value
+    return control
+
+
 def ends(control: W.Widget) -> tuple[float, float]:
     """The lowest and the highest value of a slider."""
     if isinstance(control, W.SelectionSlider):
@@ -322,11 +330,18 @@ class Lab(W.VBox):
         """Slider values in words, those that differ from the start (all of them for the start)."""
         shown = values or self.defaults
         return ", ".join(
-            f"{self.controls[k].description.split('  ')[0]} = {v:.4g}" for k, v in shown.items()
+            f"{self.controls[k].description.split('  ')[0]} = {reading(self.controls[k], v)}"
+            for k, v in shown.items()
         )
 
     def _ipython_display_(self, **_) -> None:
         pictures.show_widget(self, *self.film_strip())
+
+
+def reading(control: W.Widget, value: Any) -> str:
+    """A value as its slider says it."""
+    names = {v: name for name, v in getattr(control, "options", ())}
+    return names.get(value) or f"{value:.4g}"
 
 
 def strip(frames: list[tuple[str, Image.Image]]) -> Image.Image:

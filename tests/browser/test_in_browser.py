@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -74,6 +74,18 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ch05.TRAINING_PRESETS,
         ["β  outer learning rate", "α  inner learning rate", "inner steps", "meta-steps"],
     ),
+    "task": (
+        "06_maml_on_omniglot.ipynb",
+        "task_lab(data.evaluation)",
+        ch06.TASK_PRESETS,
+        ["method", "task", "K  shots", "times α", "inner steps"],
+    ),
+    "comparison": (
+        "06_maml_on_omniglot.ipynb",
+        "comparison_lab()",
+        ch06.COMPARISON_PRESETS,
+        ["judged with", "compared with"],
+    ),
 }
 SCENE = (  # of a lab that shows a number
     "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
@@ -124,12 +136,12 @@ def test_every_slider_by_keyboard_and_readout(shown):
     page = notebook.page
     for label in LABS[which][3]:
         handle, readout = slider(element, label)
-        value = float(readout.inner_text())
-        at, most = (float(handle.get_attribute(f"aria-value{end}")) for end in ("now", "max"))
-        key = "ArrowRight" if at < most else "ArrowLeft"
+        text, at_end = readout.inner_text(), handle.get_attribute("aria-valuemax")
+        now = handle.get_attribute("aria-valuenow")
+        key = "ArrowRight" if float(now) < float(at_end) else "ArrowLeft"
         handle.focus()
         page.keyboard.press(key)
-        expect(readout).not_to_have_text(f"{value:g}")
+        expect(readout).not_to_have_text(text)
         page.keyboard.press("Home")
         low = float(handle.get_attribute("aria-valuemin"))
         expect(handle).to_have_attribute("aria-valuenow", f"{low:.1f}")
@@ -138,9 +150,9 @@ def test_every_slider_by_keyboard_and_readout(shown):
         expect(handle).to_have_attribute("aria-valuenow", f"{high:.1f}")
         if readout.get_attribute("contenteditable") == "true":
             readout.click()
-            readout.fill(f"{value:g}")
+            readout.fill(text)
             page.keyboard.press("Enter")
-            expect(handle).to_have_attribute("aria-valuenow", re.compile(f"^{value:g}"))
+            expect(handle).to_have_attribute("aria-valuenow", re.compile(f"^{float(text):g}"))
         expect(handle).to_have_attribute("aria-valuetext", readout.inner_text())
         expect(element.get_by_role("alert")).to_have_count(0)
 
