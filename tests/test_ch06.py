@@ -211,7 +211,7 @@ def test_figures_in_words():
     words = ch06.rates_figure(rates, 0.4)[1]
     assert "convolution 0.25" in words and "head, bias -0.50" in words
     words = ch06.curve_figure({"run": ([0.0, 30.0], [20.0, 95.0])}, {"paper": 98.7})[1]
-    assert "95.0 % after 30 s" in words and "98.7" in words
+    assert "95.0 % after 30 steps" in words and "98.7" in words
 
 
 def test_a_slider_with_names_reads_them():

@@ -439,16 +439,16 @@ def movement_figure(moved: dict[str, Tensor]) -> tuple[Figure, str]:
 
 
 def curve_figure(curves: dict[str, tuple], marks: dict[str, float]) -> tuple[Figure, str]:
-    """Accuracy against seconds, {name: (seconds, means in %)}, and levels; and in words."""
+    """Accuracy against meta-steps, {name: (steps, means in %)}, and levels; and in words."""
     fig, words = pictures.figure(8, 2.8), []
     axes = fig.subplots()
-    for (seconds, means), name, colour in zip(curves.values(), curves, ("after", "support")):
-        axes.plot(seconds, means, "o-", color=COLOR[colour], label=name, ms=4)
-        words.append(f"{name}: {means[-1]:.1f} % after {seconds[-1]:.0f} s")
+    for (steps, means), name, colour in zip(curves.values(), curves, ("after", "support")):
+        axes.plot(steps, means, "o-", color=COLOR[colour], label=name, ms=4)
+        words.append(f"{name}: {means[-1]:.1f} % after {steps[-1]:.0f} steps")
     for (name, level), style in zip(marks.items(), (":", "--")):
         axes.axhline(level, color=COLOR["truth"], ls=style, lw=1, label=f"{name}: {level:g}")
         words.append(f"{name} {level:g} %")
-    axes.set(xlabel="seconds of training", ylabel="right, in %")
+    axes.set(xlabel="meta-steps", ylabel="right, in %")
     axes.legend(loc="lower right", fontsize=9)
     return fig, f"Accuracy on new characters over the training. {'; '.join(words)}."
 
