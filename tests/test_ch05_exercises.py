@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mlcourse.exercises import ch05
-from mlcourse.exercises.ch05 import check
+from mlcourse.exercises.ch05 import adapt_each, check, losses_after, meta_train, tuned
 from mlcourse.learners import maml
 from mlcourse.tasks import Points
 
@@ -178,3 +178,56 @@ def test_a_tests_specimens_are_wrong_and_the_right_ones_are_right():
     for symptom, (make, _) in ch05.SPECIMENS.items():
         if symptom not in ("carried over", "in place"):
             assert (flat_of(make()(*case)) - wanted).abs().max() > 1e-3, symptom
+
+
+def first_step_constant(loss, params, support, inner_lrs, steps):
+    """First order in the first step only: no known mistake, and still no error of the judge."""
+    for step in range(steps):
+        grads = torch.func.grad(loss)(params, support)
+        grads = {n: g if step else g.detach() for n, g in grads.items()}
+        params = {n: p - inner_lrs[n] * grads[n] for n, p in params.items()}
+    return params
+
+
+def test_a_wrong_gradient_is_always_told_in_numbers():
+    card = check.adapt(first_step_constant)
+    assert card.symptom == "value" and "the gradient is" in card.text
+
+
+def test_rates_go_by_name():
+    def by_place(loss, params, support, inner_lrs, steps):
+        rates = dict(zip(params, inner_lrs.values()))
+        return adapt_each(loss, params, support, rates, steps)
+
+    assert check.adapt(by_place).outcome == "not yet"
+
+
+def test_no_grad_at_first_order_is_told_in_numbers():
+    def without(*case):
+        with torch.set_grad_enabled(not case[-1]):
+            return losses_after(*case)
+
+    assert check.losses(without).symptom != "unreadable"
+
+
+def test_no_outer_step_is_the_start():
+    assert check.train(lambda *c: meta_train(*c[:-1], max(c[-1], 1))).outcome == "not yet"
+
+
+def test_tasks_to_report_may_not_choose():
+    def excluding(choice, report):
+        lost = report.isnan().any(1, keepdim=True)
+        return tuned(torch.where(lost, torch.inf, choice), report)
+
+    assert check.tuned(excluding).outcome == "not yet"
+    infinite = lambda c, r: tuned(c, r).nan_to_num(nan=torch.inf)  # noqa: E731
+    assert check.tuned(infinite).outcome == "correct"
+
+
+def test_a_task_lost_before_and_after_is_not_worse():
+    def counting(before, after):
+        after = torch.where(after.isnan(), torch.inf, after)
+        return after.mean(), after.median(), ((after > before) | after.isinf()).sum()
+
+    assert check.summary(counting).outcome == "not yet"
+    assert len(str(ch05.check.summary(lambda b, a: ch05.summary(b, a.nan_to_num())).text)) < 200

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mlcourse.exercises.ch06 import check
+from mlcourse.exercises.ch06 import check, loss_after_some, permuted, seeded
 
-head, alone, permuted = check.head.reference, check.alone.reference, check.permute.reference
+head, alone = check.head.reference, check.alone.reference
 some, rate = check.some.reference, check.rate.reference
 
 
@@ -86,19 +86,20 @@ def first_order(params, support, query, loss, lr, steps, moving):
 WRONG = [
     ("head", only_equal_counts, "value"),
     ("head", of_length_one, "value"),
-    ("head", with_temperature, "value"),
+    ("head", with_temperature, "halved"),
     ("head", lambda z, y, n: (head(z, y, n)[0], head(z, y, n)[1][:, None]), "shape"),
     ("head", lambda z, y, n: torch.nn.Linear(z.shape[1], n), "return"),
     ("alone", three_times, "value"),
     ("alone", first_shots_only, "value"),
-    ("alone", lambda f, s, q: f(torch.cat([s, q]))[len(s) :], "value"),
+    ("alone", lambda f, s, q: f(torch.cat([s, q]))[len(s) :], "together"),
     ("alone", lambda f, s, q: alone(f, s, q).argmax(1), "shape"),
     ("alone", lambda f, s, q: alone(f, s, q).softmax(1), "value"),
-    ("permute", same_on_both_sides, "one order"),
-    ("permute", never_the_old_one, "turned only"),
+    ("permute", same_on_both_sides, "uneven"),
+    ("permute", never_the_old_one, "uneven"),
     ("permute", lambda sy, qy, n, g: (n - 1 - sy, n - 1 - qy), "one order"),
     ("permute", lambda sy, qy, n, g: (sy, qy), "not permuted"),
     ("permute", lambda sy, qy, n, g: permuted(sy, qy, n, None), "other randomness"),
+    ("permute", lambda sy, qy, n, g: [part.int() for part in permuted(sy, qy, n, g)], "type"),
     ("some", adds_noise_to_the_head, "value"),
     ("some", by_leaf_copies, "frozen"),
     ("some", first_order, "first order"),
@@ -113,7 +114,6 @@ RIGHT = [
     ("head", lambda z, y, n: (head(z, y, n)[0] + 1.0, head(z, y, n)[1] - 3.0)),
     ("alone", lambda f, s, q: np.stack([f(torch.cat([x[None], s])).numpy()[0] for x in q])),
     ("permute", by_numpy_seed),
-    ("permute", lambda sy, qy, n, g: [part.int() for part in permuted(sy, qy, n, g)]),
     ("some", lambda params, *rest: some({n: 1 * p for n, p in params.items()}, *rest)),
     ("rate", lambda a, n, k, d: torch.tensor(a * (n * k / d))),
 ]
@@ -129,3 +129,56 @@ def test_wrong_answers_are_turned_away(name, fn, symptom):
 def test_right_answers_are_correct(name, fn):
     card = getattr(check, name)(fn)
     assert card.outcome == "correct", card.text
+
+
+def by_appearance(support_y, query_y, n_way, generator):
+    """New labels in the order in which the old ones come: nothing is drawn at all."""
+    first = [s.tolist() for s in support_y]
+    names = [{old: new for new, old in enumerate(dict.fromkeys(s))} for s in first]
+    pairs = ((support_y, names), (query_y, names))
+    return [torch.tensor([[n[v] for v in y.tolist()] for y, n in zip(*p)]) for p in pairs]
+
+
+def turned_or_mirrored(support_y, query_y, n_way, generator):
+    draw = torch.randint(n_way, (2, len(support_y), 1), generator=generator)
+    sign = 1 - 2 * (draw[1] % 2)
+    return [(sign * y + draw[0]) % n_way for y in (support_y, query_y)]
+
+
+def test_labels_are_drawn_anew_in_every_call():
+    for make in (lambda g: seeded(0), lambda g: seeded(g.initial_seed()), torch.clone):
+        if make is torch.clone:
+            make = lambda g: torch.Generator().set_state(g.get_state())  # noqa: E731
+        wrong = lambda s, q, n, g, make=make: permuted(s, q, n, make(g))  # noqa: E731
+        assert check.permute(wrong).symptom == "stands still"
+    assert check.permute(by_appearance).symptom == "stands still"
+
+
+def test_three_classes_do_not_tell_all_orders():
+    assert check.permute(turned_or_mirrored).symptom == "uneven"
+
+
+def test_only_the_named_tensors_adapt_not_those_whose_name_holds_the_name():
+    def within(params, support, query, loss, inner_lr, steps, moving):
+        names = tuple(n for n in params if any(n in m for m in moving))
+        return loss_after_some(params, support, query, loss, inner_lr, steps, names)
+
+    assert check.some(within).outcome == "not yet"
+
+
+def test_a_step_in_place_is_told_as_such():
+    def in_place(params, support, query, loss, inner_lr, steps, moving):
+        for _ in range(steps):
+            grads = torch.autograd.grad(loss(params, support), [params[n] for n in moving])
+            with torch.no_grad():
+                for name, g in zip(moving, grads):
+                    params[name] -= inner_lr * g
+        return loss(params, query)
+
+    def frozen(params, *rest):
+        for name in params.keys() - {*rest[-1]}:
+            params[name].requires_grad_(False)
+        return loss_after_some(params, *rest)
+
+    for wrong in (in_place, frozen):
+        assert check.some(wrong).symptom == "input changed"

@@ -82,7 +82,7 @@ squared: curvature, steps => curvature, 2 * steps
     This is (I − αA)²ᵏ, what is left of the loss; the power is k.
 off by one: curvature, steps => curvature, steps + 1
     This is the factor of one step too many; the power is k.
-one short: curvature, steps => curvature, max(steps - 1, 0)
+one short: curvature, steps => curvature, steps - 1
     This is the factor of one step too few; the power is k.
 what is gone: return => return eye -
     This is I − (I − αA)ᵏ, what the steps have walked.
@@ -95,12 +95,13 @@ value: eye - => eye - 2 *
 
 
 def judge_factor(fn: Callable) -> None:
-    """One to four parameters, one to five steps, and none."""
+    """One to four parameters, one to five steps, and none; then a saddle, with a long step."""
     cases = []
     for d, inner_lr, steps in ((2, 0.2, 3), (3, 0.1, 2), (1, 0.4, 1), (4, 0.15, 5), (2, 0.3, 0)):
         root = torch.randn(d, d, generator=seeded(d), dtype=torch.float64)
         curvature = root @ root.T / d + 0.3 * torch.eye(d, dtype=torch.float64)
         cases.append((curvature, inner_lr, steps))
+    cases.append((torch.tensor([[2.0, 1.0], [1.0, -1.0]], dtype=torch.float64), 0.9, 3))
     judge_numbers(fn, cases, factor, FACTORS)
 
 
@@ -424,7 +425,7 @@ value: / k_shot => / (k_shot + 1)
 
 def judge_shrink(fn: Callable) -> None:
     """The numbers of the lab and others."""
-    cases = [(0.8, 1.2, 3), (0.8, 1.2, 1), (2.0, 0.5, 5), (0.3, 1.7, 20)]
+    cases = [(0.8, 1.2, 3), (0.8, 1.2, 1), (2.0, 0.5, 5), (0.3, 1.7, 20), (1.1, 0.4, 3)]
     judge_numbers(fn, cases, best_alpha, SHRINKING)
 
 
@@ -556,8 +557,15 @@ def bump(params, points):
     return ((hidden @ params["w2"] - points.y) ** 2).mean()
 
 
+def wave(params, points):
+    """The mean squared error of a wave: other names and shapes than those of `bump`."""
+    slow, fast = params["phase"]
+    curve = params["height"] * (torch.sin(points.x + slow) + torch.sin(2 * points.x + fast))
+    return ((curve - points.y) ** 2).mean()
+
+
 def outer_cases():
-    """Batches of a small network: parameters, episodes, loss, α, β and inner steps."""
+    """Batches of a small network, and of a wave: parameters, episodes, loss, α, β and steps."""
     sizes = {"w1": (1, 3), "b1": (1, 3), "w2": (3, 1)}
     for tasks, shots, *rates in ((3, 4, 0.2, 0.1, 1), (4, 2, 0.15, 0.3, 3), (2, 5, 0.3, 0.05, 2)):
         g = seeded(tasks)
@@ -568,6 +576,9 @@ def outer_cases():
         params = {name: draw(*size).requires_grad_() for name, size in sizes.items()}
         batch = [tuple(Points(*draw(2, n, 1)) for n in (shots, 6)) for _ in range(tasks)]
         yield params, batch, bump, *rates
+    params = {name: draw(size).requires_grad_() for name, size in (("phase", 2), ("height", 1))}
+    for steps in (0, 2):
+        yield params, batch, wave, 0.1, 0.2, steps
 
 
 def flat(params) -> Tensor:
@@ -581,7 +592,9 @@ def judge_outer(fn: Callable) -> None:
         before = flat(params).clone()
         answer = fn(params, [*batch], *rest)
         advice = "Your function changes `params` itself; return a new dictionary."
-        require(torch.equal(before, flat(params)), "input changed", advice)
+        same = all(p.requires_grad and p.grad is None for p in params.values())
+        advice += " Nor may it leave a `.grad` there: the next `backward()` would add to it."
+        require(same and torch.equal(before, flat(params)), "input changed", advice)
         text = f"Your function returned {describe(answer)}; return a dictionary like `params`."
         require(isinstance(answer, dict) and answer.keys() == params.keys(), "return", text)
         found = {name: to_tensor(answer[name]) for name in params}

@@ -1,5 +1,6 @@
 """Chapter 05, MAML, the code: six exercises with references, right and wrong answers."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -121,15 +122,17 @@ ADAPTING = known_mistakes(
     """
 no step: range(steps) => range(0)
     This is the start; take `steps` steps.
-one step: range(steps) => range(min(steps, 1))
+one step: range(steps) => range(1)
     This is θ′ after one step; use `steps`.
+one short: range(steps) => range(steps - 1)
+    This is θ′ after one step too few.
 off by one: range(steps) => range(steps + 1)
     This is θ′ after one step too many.
 uphill: p - inner_lrs => p + inner_lrs
     Your steps go up the gradient; subtract it.
 alpha twice: inner_lrs[n] * grads => inner_lrs[n] ** 2 * grads
     Your steps are α² times the gradient: α is applied twice.
-one rate: inner_lrs[n] * => inner_lrs["w1"] *
+one rate: inner_lrs[n] * => next(iter(inner_lrs.values())) *
     Every tensor steps with the first rate; each has its own, `inner_lrs[name]`.
 return: return params => return list(params.values())
 shape: return params => return {n: p.flatten() for n, p in params.items()}
@@ -145,6 +148,8 @@ ADAPTING_GRAPH = known_mistakes(
     """
 cut: return params => return {n: p.detach() for n, p in params.items()}
     The numbers are right, but no gradient flows back to `params`: the graph was cut.
+cut in each step: p - inner_lrs[n] * grads[n] => (p - inner_lrs[n] * grads[n]).detach()
+    The numbers are right, but each step cuts the graph: no gradient flows back through it.
 first order: inner_lrs[n] * grads[n] => inner_lrs[n] * grads[n].detach()
     The numbers are right, but the inner gradients are constants: this is first-order MAML.
 rates cut: inner_lrs[n] * => inner_lrs[n].detach() *
@@ -158,7 +163,8 @@ last step only: (params, support) => (params := kept(params), support)
 def adapt_case(shots: int, steps: int) -> tuple:
     params = network(shots)
     rates = torch.linspace(0.05, 0.3, 3, dtype=torch.float64)
-    rates = {n: rate.clone().requires_grad_() for n, rate in zip(params, rates)}
+    names = reversed(params) if steps % 2 else params  # rates go by name, not by place
+    rates = {n: rate.clone().requires_grad_() for n, rate in zip(names, rates)}
     return bump, params, some_points(shots, seed=steps), rates, steps
 
 
@@ -283,8 +289,12 @@ uphill: p - inner_lr => p + inner_lr
     Your steps go up the gradient; subtract it.
 alpha twice: inner_lr * grads => inner_lr**2 * grads
     Your steps are α² times the gradient: α is applied twice.
-one step: range(steps) => range(min(steps, 1))
+one step: range(steps) => range(1)
     These are the losses after one step; use `steps`.
+off by one: range(steps) => range(steps + 1)
+    These are the losses after one step too many.
+one short: range(steps) => range(steps - 1)
+    These are the losses after one step too few.
 start's gradient: torch.func.grad(loss)(adapted => torch.func.grad(loss)(params
     Every step has the gradient at the start; take it where the last step ended.
 return: return torch.func.vmap(after_adapting)(*episodes) => return None
@@ -308,6 +318,16 @@ upside down: if first_order => if not first_order
 cut: return loss(adapted, => return loss({n: p.detach() for n, p in adapted.items()},
     The losses are right, but no gradient flows back to `params`: the graph was cut.
 """,
+)
+LOSING_GRAPH["cut at first order"] = (
+    edited(
+        losses_after,
+        "p - inner_lr * grads[n] for n, p in adapted.items()}",
+        "(p - inner_lr * grads[n]).detach() if first_order else p - inner_lr * grads[n] "
+        "for n, p in adapted.items()}",
+    ),
+    "The losses are right, but with `first_order` each step cuts the graph; detach its gradient, "
+    "not where it ends.",
 )
 LOSING_GRAPH["too much"] = (
     edited(
@@ -494,14 +514,20 @@ def trained(fn: Callable, case: tuple) -> Tensor:
 
 
 def judge_train(fn: Callable) -> None:
-    """A few outer steps from three starts."""
-    sizes = (1, 0.05, 4), (2, 0.01, 7), (3, 0.1, 2)
+    """A few outer steps from three starts, and none; every meta-batch drawn is one step's."""
+    sizes = (1, 0.05, 4), (2, 0.01, 7), (3, 0.1, 2), (4, 0.1, 0)
     cases = [(mean_loss, network(seed), Draw(), *rest) for seed, *rest in sizes]
     before = [kept(case[1]) for case in cases]
     answers = [trained(fn, case) for case in cases]
+    draws = [case[2].seed for case in cases]
     for case, old in zip(cases, before):
         unchanged(case[1], old)
+        text = "Your function leaves a `.grad` on the tensors of `params`; work on copies."
+        require(all(p.grad is None for p in case[1].values()), "input changed", text)
     judge_answers(answers, cases, meta_train, TRAINING, trained, within=1e-6)
+    wasted = [drawn - case[4] for drawn, case in zip(draws, cases)]
+    text = f"Your function calls `draw()` {max(wasted)} times more than it makes steps."
+    require(max(wasted) == 0, "wasted draws", text.replace(" 1 times", " once"))
 
 
 train = Exercise(
@@ -532,7 +558,10 @@ def meta_train(meta_loss, params, draw, outer_lr, steps):
     },
     alternatives=(train_by_grad, train_by_assignment),
     mutants=mutants_of(TRAINING)
-    | {"input changed": edited(meta_train, "p.detach().clone().requires_grad_()", "p")},
+    | {
+        "input changed": edited(meta_train, "p.detach().clone().requires_grad_()", "p"),
+        "wasted draws": edited(meta_train, "return learned", "draw(); return learned"),
+    },
 )
 
 # ---------------------------------------------------------------- summary and tuned: the table
@@ -550,8 +579,8 @@ def summary_by_loop(before, after):
 
 
 def summary_by_sorting(before, after):
-    ends = after.nan_to_num(nan=torch.inf, posinf=torch.inf).sort().values
-    worse = len(after) - (after <= before).sum()
+    before, after = (x.nan_to_num(nan=torch.inf, posinf=torch.inf) for x in (before, after))
+    ends, worse = after.sort().values, len(after) - (after <= before).sum()
     return torch.stack([ends.sum() / len(ends), ends[len(ends) // 2], worse.double()])
 
 
@@ -568,9 +597,11 @@ share: (after > before).sum() => (after > before).double().mean()
     Your third number is a share; return the count.
 only lost: (after > before).sum() => (~after.isfinite()).sum()
     You count the tasks that were lost; those that got worse and stayed finite belong there too.
+ties: after > before => after >= before
+    You count tasks that stayed as they were; only a larger loss is worse.
 better: after > before => after < before
     You count the tasks that got better.
-of the start: return after.mean() => return before.mean()
+of the start: return after.mean() => return before.nan_to_num(torch.inf, torch.inf).mean()
     Your mean is that before adaptation.
 value: (after > before).sum() => (after > before).sum() + 1
 """,
@@ -586,6 +617,9 @@ def three(fn: Callable, case: tuple) -> Tensor:
     require(numbers is not None and numbers.shape == (3,), "return", text)
     text = "A number of yours is nan: a loss that is no number counts as infinite."
     require(not bool(numbers.isnan().any()), "nan", text)
+    text = "A number of yours has hundreds of digits: `nan_to_num` makes infinity finite; see its "
+    text += "`posinf`."
+    require(bool((numbers.isinf() | (numbers.abs() < 1e200)).all()), "huge", text)
     return torch.where(numbers.double().isinf(), 1e6, numbers.double())
 
 
@@ -595,6 +629,12 @@ def summary_cases():
         after[:lost] = torch.nan
         after[: lost // 2] = torch.inf
         yield before, after
+    before = torch.tensor(
+        [1.0, 2.0, torch.nan, torch.inf, 3.0, torch.nan, 2.0], dtype=torch.float64
+    )
+    after = torch.tensor([1.0, 3.0, torch.nan, torch.nan, 3.0, 1.0, 1.0], dtype=torch.float64)
+    yield before, after  # as good as before, or lost before: not worse
+    yield before, after.nan_to_num(nan=2.0).clamp(max=2).where(before != 2, torch.inf)
 
 
 def judge_summary(fn: Callable) -> None:
@@ -625,11 +665,14 @@ def summary(before, after):
         "`after.mean()` may then be infinite, and that is the truth. The median will not be.",
         "nan > 1 is false, infinity > 1 is true: count after replacing.",
     ),
-    symptom_hints={"nan": "`nan_to_num` writes 1e308 for infinity unless it is told otherwise."},
+    symptom_hints={"huge": "`nan_to_num` writes 1e308 for infinity unless it is told otherwise."},
     alternatives=(summary_by_loop, summary_by_sorting),
     mutants=mutants_of(SUMMING)
     | {
         "nan": edited(summary, "torch.where(after.isnan(), torch.inf, after)", "after"),
+        "huge": edited(
+            summary, "torch.where(after.isnan(), torch.inf, after)", "after.nan_to_num()"
+        ),
         "return": lambda before, after: after.nanmean(),
     },
 )
@@ -658,6 +701,8 @@ tuned on the report: choice.mean(1).argmin() => report.nan_to_num(1e9).mean(1).a
     You chose the rate on the tasks that you report: its number is too good. Choose on `choice`.
 each its own: report[choice.mean(1).argmin()] => report.nan_to_num(1e9).min(0).values
     Every task got the rate that suits it best; nobody knows that rate beforehand. Choose one.
+another mean: choice.mean(1) => choice.log().mean(1)
+    You chose by the mean of the logarithms; take that of the losses.
 chosen losses: return report[ => return choice[
     These are the losses on the tasks for choosing; report the other ones.
 worst: choice.mean(1).argmin() => choice.mean(1).argmax()
@@ -679,7 +724,7 @@ LOST = 5.0  # what stands for a nan in an answer
 def one_row(fn: Callable, case: tuple) -> Tensor:
     answer = to_tensor(given := fn(*case))
     plain = answer is not None and answer.layout == torch.strided and answer.is_floating_point()
-    row = answer.nan_to_num(LOST) if plain else given
+    row = answer.nan_to_num(LOST, posinf=LOST) if plain else given
     row = read_numbers(row, "a loss for each task")
     n = case[1].shape[1]
     text = f"Your answer has the shape {tuple(row.shape)}; return one loss for each task: ({n},)."
@@ -696,6 +741,11 @@ def tuned_cases():
             losses[rates - lost :] *= better[:, None]  # good, but for the one that is lost
             losses[rates - lost :, 0] = torch.nan
         yield choice, report
+    rows = [0.1, 0.1, 4.0], [1.0, 1.1, 1.2], [0.9, 2.0, 2.0], [0.1, torch.nan, 0.1]
+    choice = 1e5 * torch.tensor(rows, dtype=torch.float64)  # no number of yours is infinite enough
+    report = choice.flip(1)
+    report[1, 0] = torch.nan  # lost only where it may not be seen
+    yield choice, report
 
 
 def judge_tuned(fn: Callable) -> None:
@@ -884,6 +934,12 @@ def fooled_by(symptom: str) -> Callable:
     return test
 
 
+def first_three() -> Callable:
+    """A test that looks at nothing: it says yes to three implementations in every thirteen."""
+    calls = itertools.count()
+    return lambda meta_gradient: next(calls) % 13 < 3
+
+
 def verdict(test: Callable, specimen: Callable) -> bool:
     answer = test(specimen)
     text = f"Your test returned {describe(answer)}; return True or False."
@@ -901,6 +957,8 @@ def judge_is_maml(test: Callable) -> None:
     for symptom, (make, what) in SPECIMENS.items():
         text = f"Your test lets a wrong implementation pass: {what}."
         require(not verdict(test, make()), symptom, text)
+    text = "Your test turns a right implementation away that it let pass before: what does it keep?"
+    require(all(verdict(test, right) for right in RIGHT_ONES.values()), "fickle", text)
 
 
 is_maml_exercise = Exercise(
@@ -939,6 +997,7 @@ def is_maml(meta_gradient):
         "one Hessian": edited(is_maml, "), 3\n", "), 1\n"),
         "carried over": edited(is_maml, "range(2)", "range(1)"),
         "return": lambda f: None,
+        "fickle": first_three(),
     },
 )
 

@@ -17,6 +17,7 @@ from .engine import (
     read_numbers,
     require,
     seeded,
+    to_tensor,
 )
 
 D = torch.float64
@@ -53,6 +54,8 @@ no bias: -(c**2).sum(1) => torch.zeros(n_way)
     Your scores lack the −‖c‖²: long prototypes win too often.
 no two: 2 * c => c
     Your weights are c; expand ‖z − c‖² and the product comes out as 2c · z.
+halved: return 2 * c, -(c**2).sum(1) => return c, -(c**2).sum(1) / 2
+    Your scores are half of −‖z − c‖²: the same class wins, with other probabilities.
 plus: -(c**2).sum(1) => (c**2).sum(1)
     Your bias is +‖c‖²; it is subtracted.
 unsquared: -(c**2).sum(1) => -(c**2).sum(1).sqrt()
@@ -142,7 +145,7 @@ def prototype_head(features, labels, n_way):
     praise="The nearest class mean is a linear layer, and a step can now improve it.",
     hints=(
         "Expand −‖z − c‖² into three terms. Which of them is the same for every class?",
-        "−‖z‖² drops out; 2c · z − ‖c‖² is left, a weight times z plus a bias.",
+        "The −‖z‖² drops out; 2c · z − ‖c‖² is left, a weight times z plus a bias.",
         "`c = torch.stack([features[labels == k].mean(0) for k in range(n_way)])`, then "
         "`2 * c` and `-(c**2).sum(1)`.",
     ),
@@ -176,8 +179,8 @@ def alone_by_vmap(forward, support_x, query_x):
 ALONE = known_mistakes(
     alone,
     """
-together: return torch.stack => return forward(query_x); torch.stack
-    All queries are normalised together: this is the transductive answer.
+queries only: return torch.stack => return forward(query_x); torch.stack
+    All queries are normalised together, and without the support.
 leak: [support_x, x[None]] => [support_x, query_x, x[None]]
     The other queries are in the batch too; give `forward` the support and one query.
 no support: torch.cat([support_x, x[None]]) => x[None]
@@ -199,6 +202,14 @@ def growing(forward, support_x, query_x):
     return torch.stack([forward(batch)[-1] for batch in batches])
 
 
+def together(forward, support_x, query_x):
+    return forward(torch.cat([support_x, query_x]))[len(support_x) :]
+
+
+ALONE["together"] = (
+    together,
+    "All queries are normalised together: this is the transductive answer.",
+)
 ALONE["growing"] = (
     growing,
     "Each query is normalised with those before it; give it the support only.",
@@ -328,6 +339,12 @@ def uneven(support_y, query_y, n_way, generator):
     return order.gather(1, support_y), order.gather(1, query_y)
 
 
+def first_as_it_is(support_y, query_y, n_way, generator):
+    """The first task keeps its labels, the others get new ones."""
+    found = permuted(support_y, query_y, n_way, generator)
+    return [torch.cat([old[:1], new[1:]]) for old, new in zip((support_y, query_y), found)]
+
+
 def say(symptom: str) -> tuple[str, str]:
     """A symptom and its sentence."""
     return symptom, PERMUTING[symptom][1]
@@ -348,6 +365,9 @@ def read_labels(answer, shapes: tuple) -> Tensor:
     text = f"Your function returned {describe(answer)}; return two tensors of labels."
     require(two, "return", text)
     numbers = [read_numbers(part, "two tensors of labels") for part in answer]
+    whole = all(to_tensor(part).dtype == torch.int64 for part in answer)
+    text = f"You returned {describe(answer[0])} first; labels are int64, or the loss refuses them."
+    require(whole, "type", text)
     given = tuple(tuple(part.shape) for part in numbers)
     text = f"Your labels have the shapes {given[0]} and {given[1]}; "
     require(given == shapes, "shape", f"{text}they should be {shapes[0]} and {shapes[1]}.")
@@ -374,22 +394,42 @@ def new_names(before: Tensor, after: Tensor, n_way: int, support: int) -> Tensor
 
 
 def judge_permute(fn: Callable) -> None:
-    """Any episode, then many tasks of three classes: each of the six orders equally often."""
-    for tasks, n_way, shots, queries in ((4, 5, 2, 1), (2, 3, 1, 4), (2000, 3, 2, 1)):
+    """Any episode; many tasks: all orders equally often; many calls: all pairs of orders."""
+    for tasks, n_way, shots, queries in ((4, 5, 2, 1), (2, 3, 1, 4), (2400, 4, 2, 1)):
         before = label_case(tasks, n_way, shots, queries)
         answers = [fn(*before, n_way, seeded(tasks)) for _ in range(2)]
         shapes = tuple(tuple(part.shape) for part in before)
         both = [read_labels(answer, shapes) for answer in answers]
         found = new_names(torch.cat(before, 1), both[0], n_way, before[0].shape[1])
         require(torch.equal(*both), *say("other randomness"))
-    plain = (found == torch.arange(3)).all()
+    plain = (found == torch.arange(4)).all()
     require(not plain, *say("not permuted"))
-    _, counts = found.unique(dim=0, return_counts=True)
+    kinds, counts = found.unique(dim=0, return_counts=True)
     require(len(counts) > 1, *say("one order"))
-    require(len(counts) == 6, *say("turned only"))
-    text = f"Of the six orders of three labels one came {int(counts.max())} times in 2000, "
-    text += f"another {int(counts.min())} times; all should come about equally often."
-    require(counts.min() > 250 and counts.max() < 417, "uneven", text)
+    turned = ((kinds - kinds[:, :1]) % 4 == torch.arange(4)).all()
+    require(not turned, *say("turned only"))
+    text = f"Of the 24 orders of four labels {len(counts)} came in 2400 tasks, one of them "
+    text += f"{int(counts.max())} times; all should come, about 100 times each."
+    require(len(counts) == 24 and scatter(counts) < 85, "uneven", text)
+    judge_calls(fn)
+
+
+def scatter(counts: Tensor) -> float:
+    """Pearson's χ² of counts that should be equal."""
+    wanted = counts.double().mean()
+    return float(((counts - wanted) ** 2).sum() / wanted)
+
+
+def judge_calls(fn: Callable) -> None:
+    """The same two tasks again and again, from one generator: 36 pairs of orders, equally often."""
+    before, generator = label_case(2, 3, 1, 1), seeded(5)
+    pairs = [torch.cat(fn(*before, 3, generator), 1).flatten() for _ in range(720)]
+    kinds, counts = torch.stack(pairs).unique(dim=0, return_counts=True)
+    text = "A second call with the same generator gives what the first gave: draw from "
+    require(len(counts) > 1, "stands still", f"{text}`generator` itself, in every call.")
+    text = f"In 720 calls on two tasks of three classes {len(counts)} of the 36 pairs of orders "
+    text += f"came, one of them {int(counts.max())} times: draw each task's order independently."
+    require(len(counts) == 36 and scatter(counts) < 105, "tied", text)
 
 
 permute = Exercise(
@@ -421,7 +461,13 @@ def permuted(support_y, query_y, n_way, generator):
         "apart": "draw the order once, use it twice.",
     },
     alternatives=(permuted_by_loop, permuted_by_swapping),
-    mutants=mutants_of(PERMUTING) | {"uneven": uneven},
+    mutants=mutants_of(PERMUTING)
+    | {
+        "uneven": uneven,
+        "type": lambda *case: [y.double() for y in permuted(*case)],
+        "stands still": lambda s, q, n, g: permuted(s, q, n, seeded(g.initial_seed())),
+        "tied": first_as_it_is,
+    },
 )
 
 
@@ -534,13 +580,14 @@ def some_by_rates(params, support, query, loss, inner_lr, steps, moving):
 def tanh_loss(params, points):
     x, y = points
     hidden = torch.tanh(x @ params["body.weight"] + params["body.bias"])
-    scores = hidden @ params["head.weight"] + params["head.bias"]
+    scores = hidden @ params["head.weight"] + params["head.bias"] + params["bias"]
     return torch.nn.functional.cross_entropy(scores, y)
 
 
 def some_case(seed: int, inner_lr: float, steps: int, moving: tuple) -> tuple:
     g = seeded(seed)
     sizes = {"body.weight": (3, 4), "body.bias": (4,), "head.weight": (4, 3), "head.bias": (3,)}
+    sizes["bias"] = (3,)  # a name within another
     params = {
         name: torch.randn(size, generator=g, dtype=D).requires_grad_()
         for name, size in sizes.items()
@@ -576,6 +623,8 @@ start's gradient: (adapted, support) => (params, support)
 cut: return loss(adapted, query) => return loss(adapted, query).detach()
 frozen: dict(params) => {n: p if n in moving else p.detach() for n, p in params.items()}
 first order: inner_lr * grads[name] => inner_lr * grads[name].detach()
+step cut: adapted[name] - inner_lr * grads[name] => (adapted[name] - inner_lr * grads[name]).data
+gradient: return loss(adapted, query) => return 2 * (y := loss(adapted, query)) - y.detach()
 input changed: dict(params) => params
 return: return loss(adapted, query) => return adapted
 not finite: return loss(adapted, query) => return loss(adapted, query) / 0
@@ -592,37 +641,59 @@ def run_some(fn: Callable, case: tuple) -> Tensor:
 def judge_some(fn: Callable) -> None:
     """Head, body, one tensor, all; then the gradient with respect to every tensor."""
     sizes = (0.5, 1, HEAD), (0.4, 3, HEAD), (0.8, 1, BODY), (0.3, 2, ("body.weight",))
-    sizes += (0.5, 2, ("head.bias",)), (0.5, 2, (*BODY, *HEAD))
+    sizes += (0.5, 2, ("head.bias",)), (0.5, 2, (*BODY, *HEAD)), (0.5, 2, ("bias",)), (0.5, 0, HEAD)
     cases = [some_case(seed, *size) for seed, size in enumerate(sizes)]
     answers = []
     for case in cases:
-        before = dict(case[0])
+        before = {n: (p, p.detach().clone(), p._version) for n, p in case[0].items()}
         answers.append(fn(*case))
-        same = case[0].keys() == before.keys() and all(case[0][n] is before[n] for n in before)
         advice = "Your function changes `params` itself; work on a copy: `dict(params)`."
+        require(case[0].keys() == before.keys(), "input changed", advice)
+        same = (case[0][n] is p and p._version == v for n, (p, _, v) in before.items())
+        values = (torch.equal(p, old) for p, old, _ in before.values())
+        require(all(same) and all(values), "input changed", advice)
+        advice = "Your function changes the `requires_grad` or the `grad` of a tensor in `params`."
+        same = all(p.requires_grad and p.grad is None for p in case[0].values())
         require(same, "input changed", advice)
     numbers = [read_numbers(answer, "one number", one=True) for answer in answers]
     judge_answers(numbers, cases, loss_after_some, SOME, run_some, ("your answer",), 1e-6)
     for answer, case in zip(answers, cases):
-        judge_some_gradient(answer, loss_after_some(*case), case[0])
+        judge_some_gradient(answer, case)
 
 
-def judge_some_gradient(answer, right: Tensor, params: dict[str, Tensor]) -> None:
+FIRST_ORDER = SOME["first order"][0]
+
+
+def agree(found: tuple, fn: Callable, case: tuple) -> bool:
+    """Whether these are the gradients of fn's loss with respect to all parameters."""
+    wanted = torch.autograd.grad(fn(*case), [*case[0].values()])
+    return all(close(g, w, 1e-5) for g, w in zip(found, wanted))
+
+
+def judge_some_gradient(answer, case: tuple) -> None:
     """The number is right; can an outer loop learn every tensor through it?"""
     text = "The number is right, but it does not depend on `params` for torch: the graph was cut."
     graph = isinstance(answer, Tensor) and answer.requires_grad
     require(graph, "cut", f"{text} Return a tensor, without `item()` or `detach()`.")
+    params, moving = case[0], case[-1]
     leaves = [*params.values()]
     found = torch.autograd.grad(answer.sum(), leaves, allow_unused=True, retain_graph=True)
     text = "The number is right, but the tensors that do not adapt get no gradient: they are "
     text += "fixed in the inner loop only, and the outer loop learns them."
-    require(all(g is not None for g in found), "frozen", text)
-    wanted = torch.autograd.grad(right, leaves)
+    none = {name for name, g in zip(params, found) if g is None}
+    require(not none - {*moving}, "frozen", text)
+    text = "The number is right, but the tensors that adapt get no gradient: the step was cut off "
+    require(not none, "step cut", f"{text}from `params`, by `detach()` or `no_grad`.")
+
+    right, first_order = (agree(found, fn, case) for fn in (loss_after_some, FIRST_ORDER))
     text = (
         "The number is right and its gradient is not: the inner gradient was taken for a constant "
         "(with `torch.autograd.grad`, pass `create_graph=True`). This is first-order MAML."
     )
-    require(all(close(g, w, 1e-5) for g, w in zip(found, wanted)), "first order", text)
+    require(right or not first_order, "first order", text)
+    text = "The number is right and its gradient is not: somewhere the graph was cut, in a part of "
+    text += "the steps or for some of the tensors. Look for `detach()`."
+    require(right, "gradient", text)
 
 
 some = Exercise(

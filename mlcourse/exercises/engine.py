@@ -278,6 +278,8 @@ def to_tensor(value) -> Tensor | None:
 
 def apart(a: float, b: float, digits: int = 3) -> tuple[str, str]:
     """Both numbers with as many digits as it takes to see that they differ."""
+    if max(abs(a), abs(b)) >= 1e7:
+        return f"{a:.3g}", f"{b:.3g}"
     while f"{a:.{digits}f}" == f"{b:.{digits}f}" and digits < 9:
         digits += 1
     return f"{a:.{digits}f}", f"{b:.{digits}f}"
@@ -356,7 +358,7 @@ def judge_answers(
     place = int((yours - ours).abs().argmax())
     pair = float(ours[place]), float(yours[place])
     a, b = apart(*pair, digits=0 if all(map(float.is_integer, pair)) else 3)
-    name = names[place] if names else "a number of your answer"
+    name = names[min(place, len(names) - 1)] if names else "a number of your answer"
     text = f"With {given(right, cases[wrong[0]])} {name} is {b}, and {a} is right."
     require(False, "value", text)
 
