@@ -5,8 +5,9 @@
 # learns a wave from five points and one step, and compared it with the paper's table on
 # a thousand tasks.**
 #
-# About 70 minutes, and 50 more if you solve all six exercises. For a 40-minute lecture
-# take sections 1, 3, 5, 6 and 8 (running the cells of 2 on the way).
+# About 70 minutes without the two optional sections (18 more), and 50 more if you solve
+# all six exercises. For a 40-minute lecture take sections 1, 3, 5 and 6 (running the cells
+# of 2 on the way), and the lab of 8 if time is left.
 
 # %%
 import glob, importlib.util, os, subprocess, sys  # gets the course where it is missing
@@ -160,7 +161,7 @@ def by_vmap(steps=1):
 for steps in (1, 5):
     gap = (by_loop(steps=steps)[1] - by_vmap(steps)).abs().max()
     claim(gap < 1e-6, f"Inner steps: {steps}. Loop and equation agree to 1e-6.")
-    claim(gap < 1e-12, "In fact to twelve digits: float64 is for that.")
+    claim(gap < 1e-12, "In fact to 1e-12: float64 is for that.")
 
 # %% [markdown]
 # *Exercise, about 10 minutes, ●●○:* the first function once more, with a rate of its own
@@ -184,7 +185,8 @@ check.adapt(adapt_each)
 
 # %% [markdown]
 # *Exercise, about 10 minutes, ●●○:* the second function, and first-order MAML by one
-# keyword.
+# keyword. Gradients flow back to `params` in either case: with `first_order` the inner
+# gradients alone are constants, and θ′ still contains θ.
 
 # %%
 def losses_after(loss, params, episodes, inner_lr, steps, first_order):
@@ -202,8 +204,8 @@ check.losses(losses_after)
 # %% [markdown]
 # There is a third form. Our network is so small that PyTorch spends its time on
 # *dispatch*, on deciding what to run, and not on arithmetic. So the package offers
-# `adapt_together`: all tasks' weights in one tensor with a leading task dimension, one
-# matrix product for all. It is less pretty, and it gives the same numbers.
+# `adapt_together`: each weight tensor gets a leading task dimension, and one batched
+# product per layer serves all tasks. It is less pretty, and it gives the same numbers.
 
 # %%
 from mlcourse.learners import maml
@@ -247,7 +249,7 @@ def seconds(work, rounds=9):
 # %% tags=["nbval-ignore-output"]
 took = seconds({"loop": by_loop, "vmap": by_vmap, "together": by_batch})
 for name, value in took.items():
-    print(f"{name:9}{1000 * value:7.1f} ms {took['loop'] / value:7.1f} times the loop")
+    print(f"{name:9}{1000 * value:7.1f} ms {took['loop'] / value:7.1f} times as fast")
 
 # %%
 claim(took["vmap"] < took["loop"], "All tasks through vmap: faster than the loop.")
@@ -257,9 +259,9 @@ claim(2 * took["together"] < took["loop"], "Together: over twice as fast as the 
 # ## 4 · What breaks it, silently
 # *10 minutes*
 #
-# The loop of section 2 has a handful of lines in which a slip is no error. The program
-# runs, the loss falls, and it is not MAML. Here are four that have been found in widely
-# copied code; for each, the number that gives it away.
+# The loop of section 2 has a handful of lines in which a slip need not be an error. The
+# program runs, the loss may even fall, and it is not MAML. Here are four that are found in
+# code that people copy; for each, a number that gives it away.
 #
 # **1 · `create_graph` is missing.** The inner gradients become constants.
 
@@ -271,12 +273,14 @@ def first_order(steps):
 
 for steps in (1, 5):
     cut, full = by_loop(steps=steps, create_graph=False)[1], by_loop(steps=steps)[1]
-    claim((cut - first_order(steps)).abs().max() < 1e-12, "It is FOMAML, exactly.")
+    claim((cut - first_order(steps)).abs().max() < 1e-12, "It is FOMAML, to 1e-12.")
     print(f"steps {steps}: off by {100 * (cut - full).norm() / full.norm():.0f} %")
+same = abs(by_loop(create_graph=False)[0] - by_loop()[0]) < 1e-12
+claim(same, "The loss is the same with and without the graph.")
 
 # %% [markdown]
-# And the *loss* is right to the last digit. No learning curve will ever tell you; only a
-# comparison of gradients does. Section 9 asks whether it matters here.
+# And the *loss* at this θ is right. A learning curve alone has no mark of the slip; a
+# comparison of gradients has. Section 9 asks whether it matters here.
 #
 # **2 · An optimiser steps in the inner loop.** `optimizer.step()` writes θ′ over θ. The
 # next task starts where the last one ended, and nothing remembers the start.
@@ -299,14 +303,15 @@ value, moved = with_optimizer()
 way = (flat(moved) - flat(params)).norm()
 ones = [maml.adapt(loss, params, next(task_of(i)), 0.01) for i in range(25)]
 one = sum((flat(end) - flat(params)).norm() for end in ones) / 25
-claim(way > 3 * one, "After 25 tasks θ itself is over three steps away from θ.")
+claim(way > 3 * one, "After 25 tasks θ is over three steps away from its start.")
 claim(abs(value - by_loop()[0]) > 0.01, "The loss it reports is another one, too.")
 
 # %% [markdown]
-# It trains something: one network on all tasks in turn, chapter 03's joint training.
+# It trains something: one network on one task after another, close to chapter 03's joint
+# training.
 #
 # **3 · `detach()`** on the way from θ to θ′, and **4 · `.item()`** on the query loss (in
-# the cell above, did you notice?). Both leave a correct number without a way back.
+# `with_optimizer`, did you notice?). Both leave a correct number without a way back.
 
 # %%
 leaves = {name: p.clone().requires_grad_() for name, p in params.items()}
@@ -363,10 +368,10 @@ def meta_train(meta_loss, params, draw, outer_lr, steps):
 check.train(meta_train)
 
 # %% [markdown]
-# Now in earnest. α = 0.01, one inner step and 25 tasks a step are the paper's. Two things
-# are ours, chosen on other tasks than those we report: β rises to 0.01 and falls to zero
-# again (the paper holds 0.001 for 70 000 steps, and we have seconds), and training has
-# five support points, as many as the table (the paper trains with ten).
+# Now in earnest. α = 0.01 and one inner step are the paper's, 25 tasks a step its code's.
+# Ours, chosen on other tasks than those we report: β rises to 0.01 and falls to zero again
+# (the code holds 0.001 for 70 000 steps, and we have a minute), and training has five
+# support points, as many as the table (the paper trains with ten).
 
 # %%
 from mlcourse.training import LiveRun
@@ -389,8 +394,9 @@ run = LiveRun(lambda: work.step(run.progress), 4000, 15, "meta-loss")
 run();
 
 # %% [markdown]
-# About a quarter of a minute. The curve is the query loss after one step, on tasks that
-# are new each time, so it is an honest test all along, and a noisy one.
+# A quarter of a minute on a quick machine, over a minute on a slow one. The curve is the
+# query loss after one step, on tasks that are new each time, so it is an honest test all
+# along, and a noisy one.
 
 # %%
 late = torch.tensor(run.losses[-run.steps // 10 :]).mean()
@@ -400,9 +406,10 @@ claim(late < 1.1, "The last tenth of the meta-losses: below 1.1.", done=run.done
 # ## 6 · The paper's table
 # *14 minutes*
 #
-# Two rivals on the same budget of waves. **Pretraining**: one network for all waves, then
-# gradient steps on the new one. The **oracle** is told amplitude and phase as two more
-# inputs, and needs no support set; it is a bound, not a method.
+# Two rivals, with 15 points a wave as well, but fewer outer steps: 2000 and 3000.
+# **Pretraining**: one network for all waves, then gradient steps on the new one. The
+# **oracle** is told amplitude and phase as two more inputs, and needs no support set; it is
+# a yardstick, not a method.
 
 # %%
 from mlcourse.learners import sine_runs
@@ -443,8 +450,9 @@ oracle_run();
 
 # %% [markdown]
 # Which rate does the pretrained network fine-tune with? It would be unfair to give it
-# MAML's. The paper tunes the rate for pretraining, and so do we, but on *other* tasks
-# than those we report. *Exercise, about 4 minutes, ●○○:* do this choice.
+# MAML's. The paper tunes the rate for pretraining, and so do we, for each number of steps,
+# but on *other* tasks than those we report. *Exercise, about 4 minutes, ●○○:* make this
+# choice.
 
 # %%
 def tuned(choice, report):
@@ -518,15 +526,17 @@ show(*table_figure(table, guess("maml_one_step")))
 
 # %% [markdown]
 # Crosses are the paper's numbers, dots ours with their intervals, rings the medians. Look
-# at the distance between dot and ring: a few hard waves, large ones seen from five
-# unlucky points, make most of the mean. So the table says how many end *worse* than
-# before the first step. Some of those diverge: their points make α = 0.01 too bold.
+# at the distance between dot and ring: the hardest fifth of the waves makes about half of
+# the mean. So the table also says how many end *worse* than before the first step. In some
+# runs a few of these diverge: their points make α = 0.01 too bold.
 
 # %%
 done = run.done and joint_run.done and oracle_run.done
 rows, rivals = losses["MAML", 5], losses["pretrained", 5]
 good = rows[3] <= rows[0]
 claim((~good).sum() < 40, "Under 40 of 1000 end worse than they began.", done=done)
+hardest = rows[1].sort().values[-200:].sum() / rows[1].sum()
+claim(hardest > 0.4, "One step: a fifth of the waves has over 40 % of it.", done=done)
 
 # %%
 gap = (rows[1:, good].mean(1) - torch.tensor([0.67, 0.38, 0.35])).abs().max()
@@ -545,20 +555,21 @@ claim(told_right.mean() < 0.1, "The oracle is below 0.1.", done=done)
 # Is it the paper's table? Compare the printed intervals with the crosses. On the slow
 # machine where this notebook was built all three hold the paper's number; a run is
 # a matter of luck by some hundredths, and more meta-steps do better. Pretraining is
-# where the paper has it, above 2. With ten points everything is better, though training
-# never saw ten.
+# where the paper has it, above 2. With ten points every mean and median is lower, though
+# MAML's training never saw ten.
 
 # %%
 more = losses["MAML", 10].median(1).values
 few = rows.median(1).values
-claim((more < few)[1:].all(), "Ten points: a smaller median at every step.", done=done)
+lower = (more < few)[1:].all()
+claim(lower, "MAML with ten points: a smaller median at every step.", done=done)
 claim(more[3] < 0.25, "After ten steps it is below 0.25.", done=done)
 mean = rivals[1].mean()
 claim(2 < mean < 3.1, "Pretraining, one step: a mean between 2 and 3.1.", done=done)
 
 # %% [markdown]
-# Before any step MAML's network is no better than the pretrained one, rather worse. It
-# does not know waves better; it is better *placed*.
+# Before any step MAML's network is no better than the pretrained one, to within a tenth.
+# It does not know waves better; it is better *placed*.
 
 # %%
 starts = {"MAML": work.params, "pretrained": joint.params}
@@ -570,9 +581,9 @@ claim(before[0] > before[1] - 0.1, "Before any step MAML is no better.", done=do
 # *6 minutes*
 #
 # Your own two networks, on waves of one amplitude each time. Grey is before, orange after
-# the steps, black dots the truth; the support lies where the ground is blue. On the right
-# the loss on the whole wave, step by step, and dotted the median of 24 other waves of that
-# amplitude.
+# the steps, the dotted line the truth; the support lies where the ground is shaded. On the
+# right, orange for MAML and grey for pretraining, the loss on the whole wave, step by step,
+# and dotted the median of 24 other waves of that amplitude.
 
 # %% tags=["nbval-ignore-output"]
 from mlcourse.labs.ch05 import adapting_lab
@@ -583,15 +594,16 @@ adapting_lab(starts)
 # Three things to look for. *Left half only*: from points on one side MAML also bends the
 # other side, because all its tasks were waves and its start has learned what goes
 # together. *Twice as high*: beyond the amplitudes of training it is erratic; most waves
-# improve, and some, maybe the one you see, end no better than they began. And with α = 0.1
-# everything MAML was trained for is gone: the start and α belong together.
+# improve, some may end no better than they began. And with α = 0.1 everything MAML was
+# trained for is gone: the start and α belong together. (The pretrained network breaks
+# there, too.)
 
 # %%
 from mlcourse.labs.ch05 import ADAPTING_PRESETS, adapted
 
-plain = dict(inner_lr=0.01, k_shot=10, steps=10, side=0, amplitude=4.0, wave=1)
+plain = dict(inner_lr=0.01, k_shot=5, steps=1, side=0, amplitude=4.0, wave=1)
 for name, values in ADAPTING_PRESETS.items():
-    if name in ("left half only", "twice as high", "too bold"):
+    if name != "one step":
         seen = adapted(starts, **{**plain, **values.values})
         claim(values.holds(seen), values.says, done=done)
 
@@ -600,10 +612,10 @@ for name, values in ADAPTING_PRESETS.items():
 # *8 minutes*
 #
 # β cannot be moved on a finished network; it needs another training. So 40 of them are on
-# file: five values of β, held constant, four of α, one or five inner steps, looked at
-# nine times during 1000 meta-steps. The lab reads them. On the left is one training, in
-# the middle its network at the chosen moment, on the right the same moment for every β.
-# *Train this one live* makes any of them again.
+# file: five values of β, held constant, four of α, one or five inner steps, ten points a
+# wave, looked at nine times during 1000 meta-steps. The lab reads them. On the left is one
+# training, in the middle its network at the chosen moment, on the right the same moment
+# for every β. *Train this one live* makes any of them again.
 
 # %%
 from mlcourse.labs.ch05 import training_lab
@@ -611,10 +623,11 @@ from mlcourse.labs.ch05 import training_lab
 training_lab()
 
 # %% [markdown]
-# A larger β is quicker, and on this problem hardly ever too large; that is Adam's doing,
-# whose steps have a length of about β whatever the gradient. What breaks a training is α:
-# with 0.1 and several steps the inner walk diverges on some tasks, and their gradients
-# drown all others. Look at the *mean* there, which the lab does not draw.
+# With α = 0.01 and one step a larger β is quicker, and none on file is too large. Adam
+# helps: it moves each weight by about β, whatever the length of the gradient. At α = 0.03
+# the largest β is too large. And α = 0.1 breaks the training: with five inner steps no β
+# learns. With one the median looks well, but some tasks diverge in ten steps: look at the
+# *mean*, which the lab does not draw.
 
 # %%
 from mlcourse.labs.ch05 import training
@@ -622,6 +635,16 @@ from mlcourse.labs.ch05 import training
 slow, paper_like, quick = (training(0.01, b, 1, 1000) for b in (3e-4, 1e-3, 1e-2))
 orders = slow.loss(10) > 2 * paper_like.loss(10) > 4 * quick.loss(10)
 claim(orders, "β = 0.0003, 0.001, 0.01: each median under half of the one before.")
+
+# %%
+def ends(inner_lr, steps):
+    return training(inner_lr, 1e-3, steps, 1000).betas[:, -1, 1]  # medians, for every β
+
+
+claim(ends(0.01, 1).argmin() == 4, "α = 0.01, one step: the largest β is the best.")
+bold = [ends(0.03, steps) for steps in (1, 5)]
+claim(all(v[4] > 1.5 * v[3] for v in bold), "α = 0.03: β = 0.03 is too large.")
+claim(ends(0.1, 5).min() > 2.5, "α = 0.1, five inner steps: medians above 2.5.")
 
 # %%
 lost = training(0.1, 1e-3, 1, 1000)
@@ -634,11 +657,11 @@ claim(lost.loss(10, "mean") > 1e30, "… and a mean without bounds.")
 #
 # Chapter 04 had shortcuts and variants. Which of them matter here? On file are three
 # trainings of each, with starts and tasks of their own: half as many meta-steps as yours,
-# 2000, and a third of that where five inner steps take three times as long.
+# 2000, and a third of that for *five steps*, whose steps take three times as long.
 #
 # * **FOMAML**: inner gradients are constants.
 # * **Reptile**: towards where five steps on all fifteen points end.
-# * **same data**: the support set is the query set, too.
+# * **same data**: the support set is the query set, too, so five points in all.
 # * **five steps**: trained through five inner steps.
 # * **learned α**: one rate for each tensor, learned with the start.
 
@@ -682,11 +705,12 @@ show(*differences_figure(pairs))
 
 # %% [markdown]
 # Chapter 04 promised an answer, and it is a small yes. FOMAML, the forgotten
-# `create_graph`, is worse by about a tenth, in all three trainings: you would not see it in
-# one curve. The same data in both loops costs more. Reptile is far behind after one step,
-# for which it was not trained, and close after ten. Through five steps at this β, two of
-# three trainings broke down. That is our recipe's fault, not theirs: β was chosen for one
-# step.
+# `create_graph`, is worse by 0.1 to 0.15 in all three trainings: hard to see in one noisy
+# curve. The same data in both loops costs more in two of them, but it also learns from a
+# third of the points. Reptile is far behind after one step, for which it was not trained,
+# and close after ten. Through five steps two of three trainings broke down. That need not
+# be the method's fault: with ten points, constant β = 0.01 and 1000 meta-steps it worked in
+# section 8.
 
 # %%
 def all_low(rule, limit=0.0):
@@ -695,8 +719,11 @@ def all_low(rule, limit=0.0):
 
 # %%
 claim(all_low("FOMAML"), "FOMAML after one step: worse, in all three trainings.")
-claim(all(pair.mean < 0.2 for pair in pairs["FOMAML"]), "By less than 0.2.")
+claim(all(pair.high < 0.2 for pair in pairs["FOMAML"]), "By less than 0.2.")
 claim(all_low("same data"), "Same data for both loops: worse, in all three.")
+both = zip(found["same data"], found["FOMAML"])
+costlier = sum(paired_difference(rows[1], base[1]).low > 0 for rows, base in both)
+claim(costlier == 2, "In two of them it is worse than FOMAML, too.")
 claim(all_low("Reptile", 0.3), "Reptile after one step: worse by over 0.3.")
 
 # %%
@@ -707,10 +734,13 @@ def medians_after_ten(rule):
 claim(max(medians_after_ten("Reptile")) < 0.3, "After ten its medians are below 0.3.")
 broken = sum(end > 2 for end in medians_after_ten("five steps"))
 claim(broken == 2, "Trained through five steps: two broke down.")
+well = training(0.01, 1e-2, 5, 1000).loss(10) < 0.2
+claim(well, "Section 8, ten points, β = 0.01: five steps train well.")
 
 # %% [markdown]
 # And learned rates? After one step they win clearly. But they were learned *for* one
-# step: walk on, and many tasks diverge. Here are the rates.
+# step: walk on, and the medians are still the best, but over a tenth of the waves end worse
+# than they began, and some diverge. Here are the rates.
 
 # %%
 rates = [sine_runs.trained("learned α", seed).inner_lrs for seed in seeds]
@@ -718,17 +748,26 @@ for name in rates[0]:
     print(f"{name:9}" + "  ".join(f"{rate[name]:+.3f}" for rate in rates))
 
 # %% [markdown]
-# It is often said that learned rates switch all layers off but one. Not here. In all three
-# trainings the first layer gets more than twice the 0.01 it began with, and the middle
-# one a *negative* rate: it climbs the support loss, since that helps the query loss.
-# The biases disagree.
+# One may have read that learned rates switch all layers off but one. Not here. In all three
+# trainings the weights of the first and of the last layer get more than twice the 0.01
+# that they began with, and those between a *negative* rate: alone it would climb the
+# support loss, and the query loss is what counts. The last bias has a large negative rate,
+# too; the other two biases disagree between trainings.
 
 # %%
 claim(all(pair.high < -0.2 for pair in pairs["learned α"]), "One step: better by 0.2.")
 worse = [int((rows[3] > rows[0]).sum()) for rows in found["learned α"]]
 claim(min(worse) > 60, "After ten steps over 60 of 600 are worse than before.")
-claim(all(rate["0.weight"] > 0.02 for rate in rates), "First layer: above 0.02.")
-claim(all(rate["2.weight"] < 0 for rate in rates), "Middle layer: below zero.")
+far = all((rows[3] > 100).any() for rows in found["learned α"])
+claim(far, "Some of them are past 100.")
+best = max(medians_after_ten("learned α")) < min(medians_after_ten("MAML"))
+claim(best, "Yet all three medians are below MAML's.")
+
+# %%
+first, between, last = ([rate[f"{i}.weight"] for rate in rates] for i in (0, 2, 4))
+claim(min(first) > 0.02 and min(last) > 0.02, "First and last weights: above 0.02.")
+claim(max(between) < 0, "The weights between: below zero.")
+claim(max(rate["4.bias"] for rate in rates) < -0.2, "The last bias: below −0.2.")
 
 # %% [markdown]
 # ## 10 · What the second order costs (optional)
@@ -736,7 +775,8 @@ claim(all(rate["2.weight"] < 0 for rate in rates), "Middle layer: below zero.")
 #
 # To walk back through the steps, autograd keeps what each of them computed. How much? The
 # hooks below see every tensor that is kept for the way back, and forget those that are
-# dropped on the way. Counting bytes is exact and the same on every machine.
+# dropped on the way. To compare: the network has 1761 weights. Counting bytes is exact and
+# the same on every machine.
 
 # %%
 from weakref import WeakSet
@@ -816,8 +856,8 @@ claim(torch.equal(frozen[0], frozen[3]), "With α = 0 nothing moves.")
 # ## What you have shown
 #
 # The explicit loop, the equation in `torch.func` and the batched form are one
-# meta-gradient. Fifteen lines and some seconds give a start from which one step on five
-# points draws a wave, near the paper's table; a network pretrained on the same waves does
+# meta-gradient. A few lines and a minute give a start from which one step on five points
+# draws a wave, near the paper's table; a network pretrained on waves of the same kind does
 # not get there in ten steps. The numbers of this run:
 
 # %% tags=["nbval-ignore-output"]
@@ -839,4 +879,4 @@ print(claims.tally())
 # 0.01; on what goes wrong in longer trainings and some remedies,
 # [Antoniou and others 2018](https://arxiv.org/abs/1810.09502).
 #
-# Next: 06 · MAML on Omniglot.
+# Next: [06 · MAML on Omniglot](06_maml_on_omniglot.ipynb).

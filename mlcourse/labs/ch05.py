@@ -228,7 +228,7 @@ ADAPTING_PRESETS = {
     ),
     "twice as high": Preset(
         {"k_shot": 10, "steps": 10, "amplitude": 10.0},
-        "A = 10 was never trained: MAML's median stays above 3, at A = 4 it is below 0.3.",
+        "A = 10 was never trained: MAML's median stays above 3.",
         lambda d: float(d.truth.abs().max()) > 9 and end(d, "MAML") > 3,
     ),
     "too bold": Preset(
