@@ -64,7 +64,8 @@ def main(extra: list[str]) -> int:
     colab.make_environment()
     shared = "not browser and not latency"
     alone = "browser or latency" if browser else "latency and not browser"
-    workers = ["-n", "2", "--dist", "loadfile"]
+    # in the order of their names: the Colab-like run of all chapters takes longest and starts early
+    workers = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     good = pytest(*workers, "tests", "chapters", *NBVAL, "-m", shared, *extra)
     good &= pytest("tests", "-m", alone, *extra)
     if not browser:
