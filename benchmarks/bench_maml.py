@@ -42,10 +42,7 @@ def on_sines(steps: int) -> dict[str, Callable[[], torch.Tensor]]:
     torch.manual_seed(0)
     net = networks.mlp().float()
     episodes = SineTasks().sample(TASKS, SHOTS, SHOTS, torch.Generator().manual_seed(0))
-    episodes, alpha = in_float32(episodes), 0.01
-
-    def loss(params, points):
-        return mse_loss(torch.func.functional_call(net, params, (points[0],)), points[1])
+    episodes, alpha, loss = in_float32(episodes), 0.01, networks.task_loss(net, mse_loss)
 
     def together(params):
         adapted = maml.adapt_together(

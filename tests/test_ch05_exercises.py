@@ -231,3 +231,12 @@ def test_a_task_lost_before_and_after_is_not_worse():
 
     assert check.summary(counting).outcome == "not yet"
     assert len(str(ch05.check.summary(lambda b, a: ch05.summary(b, a.nan_to_num())).text)) < 200
+
+
+def test_a_nan_overwritten_in_the_input_is_a_changed_input():
+    def in_place(before, after):
+        answer = ch05.summary(before, after)
+        after[after.isnan()] = 0.0
+        return answer
+
+    assert check.summary(in_place).symptom == "input changed"

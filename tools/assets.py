@@ -36,9 +36,9 @@ def pretrained(pool: Characters, name: str, with_head: bool = False) -> None:
     networks.save(paths.asset(name), body=work.body, **head)
 
 
-def real() -> omniglot.CharacterData:
+def real(size: int = 28) -> omniglot.CharacterData:
     """Omniglot, which the recorded runs are about."""
-    data = load_characters()
+    data = load_characters(size)
     if not data.real:
         raise SystemExit("Omniglot is needed to make this file.")
     return data
@@ -140,7 +140,7 @@ def run_on_characters(name: str, data: omniglot.CharacterData):
 
 def maml_characters() -> None:
     """MAML and its relatives on Omniglot: what they learned, and how good it is."""
-    data, learners, found = load_characters(maml_runs.SIZE), {}, {}
+    data, learners, found = real(maml_runs.SIZE), {}, {}
     for name in maml_runs.RUNS:
         learners[name], said = run_on_characters(name, data)
         found |= {f"{name}/{part}": v.numpy() for part, v in said.items()}

@@ -189,6 +189,13 @@ class Chapter:
         return "\n".join(map(repr, self))
 
 
+def same_values(before: Tensor, after: Tensor) -> bool:
+    """Whether all numbers are what they were, nan where nan was."""
+    if before.shape != after.shape:
+        return False
+    return bool(((before == after) | ((before != before) & (after != after))).all())
+
+
 def guarded(fn: Callable, names: list[str]) -> Callable:
     """fn on copies of its tensors; its errors become Raised, a changed input becomes NotYet."""
 
@@ -199,8 +206,7 @@ def guarded(fn: Callable, names: list[str]) -> Callable:
         except Exception as error:
             raise Raised(error) from None
         for name, before, after in zip(names, arguments, copies):
-            pair = (before, after) if isinstance(before, Tensor) else ()
-            same = not pair or torch.equal(*(v.nan_to_num() for v in pair))  # nan equals nan
+            same = not isinstance(before, Tensor) or same_values(before, after)
             advice = f"Your function changes `{name}` itself; work on a copy: `{name}.clone()`."
             require(same, "input changed", advice)
         return answer
