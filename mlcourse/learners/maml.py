@@ -1,6 +1,5 @@
 """MAML: adapt to a support set by gradient steps, and differentiate the query loss after them."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from ..tasks import Episode, Points
+from .networks import one_cycle
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params, Any], Tensor]  # loss(params, points) of one task is one number
@@ -161,8 +161,7 @@ class MetaTraining:
 
     def rate(self, progress: float) -> float:
         """β at this part of the run."""
-        fall = (1 + math.cos(math.pi * max(0.0, progress - 0.1) / 0.9)) / 2
-        return self.outer_lr * (min(1.0, progress / 0.1 + 0.01) * fall if self.cycle else 1.0)
+        return self.outer_lr * (one_cycle(progress) if self.cycle else 1.0)
 
     def step(self, progress: float = 0.0) -> float:
         """One step of the outer loop; returns the meta-loss before it."""

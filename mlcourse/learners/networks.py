@@ -1,5 +1,6 @@
 """The course's networks, small enough to train while one watches, and their checkpoints."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,13 +39,15 @@ def block(channels: int, filters: int, pool: bool = True, norm=nn.BatchNorm2d) -
     return nn.Sequential(convolution, norm(filters), nn.ReLU(), *halve)
 
 
-def conv4(filters: int = 32, pools: int = 4) -> nn.Sequential:
+def conv4(filters: int = 32, pools: int = 4, embedding: int | None = None) -> nn.Sequential:
     """Four blocks, the first `pools` of them pooling, and a `Flatten`.
 
     Images (points, 1, 28, 28) become features (points, filters), or (points, 9 filters) when only
-    three blocks pool. Source: Vinyals et al. (2016), section 4.1.1 (there with 64 filters).
+    three blocks pool; embedding: the filters of the last block, if they are to be others.
+    Source: Vinyals et al. (2016), section 4.1.1 (there with 64 filters).
     """
-    blocks = [block(filters if i else 1, filters, i < pools) for i in range(4)]
+    widths = [1, filters, filters, filters, embedding or filters]
+    blocks = [block(*widths[i : i + 2], i < pools) for i in range(4)]
     net = nn.Sequential(*blocks, nn.Flatten())
     return net.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
@@ -98,6 +101,13 @@ def mlp_together(params: dict[str, Tensor], x: Tensor) -> Tensor:
 def squared_errors(params: dict[str, Tensor], points: Points) -> Tensor:
     """The mean squared error of `mlp_together` on each task, (tasks,)."""
     return (mlp_together(params, points.x) - points.y).square().mean((1, 2))
+
+
+def one_cycle(progress: float, warm: float = 0.1) -> float:
+    """What a rate is multiplied by at this part (0 to 1) of a run: it climbs, then falls to zero
+    as a cosine. Source: Smith and Topin (2019), with a cosine for the fall."""
+    fall = (1 + math.cos(math.pi * max(0.0, progress - warm) / (1 - warm))) / 2
+    return min(1.0, progress / warm + 0.01) * fall
 
 
 def save(path: Path, **parts: nn.Module) -> None:
