@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from mlcourse import paths
 from mlcourse.evaluation import estimate
-from mlcourse.learners import maml_runs, networks, sine_runs, transfer
+from mlcourse.learners import maml_runs, networks, protonet_runs, sine_runs, transfer
 from mlcourse.learners import transfer_runs as record
 from mlcourse.learners.networks import conv4
 from mlcourse.tasks import Characters, load_characters, omniglot
@@ -149,6 +149,57 @@ def maml_characters() -> None:
     np.savez_compressed(paths.asset("runs_maml.npz"), **found)
 
 
+def run_of_protonet(name: str) -> tuple[torch.nn.Module, dict[str, np.ndarray]]:
+    """A recorded run of a prototypical network: what it learned, and how good it is."""
+    run = protonet_runs.runs()[name]
+    data, steps = real(run.recipe.size), run.steps()
+    work = protonet_runs.Training(run.recipe, data.background.rotated(), CPU, run.seed)
+    looks = [round(part * steps) for part in protonet_runs.CURVE]
+    curve, spent = [], 0.0
+    for i in tqdm(range(steps + 1), desc=name):
+        if name in protonet_runs.LONG and i in looks:
+            features = protonet_runs.embedded(work.net, data.evaluation)
+            right = estimate(protonet_runs.judged(protonet_runs.tasks(features, 5, 1), 5))
+            curve.append((i * run.recipe.images(), spent, right.mean, right.half_width))
+        began = time.perf_counter()
+        if i < steps:
+            work.step(i / steps)
+        spent += time.perf_counter() - began
+    features = protonet_runs.embedded(work.net, data.evaluation)
+    recipe = run.recipe
+    found = protonet_runs.judgement(features, data.evaluation, recipe.distance, recipe.temperature)
+    return work.net, found | ({"curve": torch.tensor(curve)} if curve else {})
+
+
+def before_training() -> dict[str, dict[str, torch.Tensor]]:
+    """The baselines: pixels, a network as it was born, and one that only saw what to normalise."""
+    data = real(protonet_runs.BASE.size)
+    net = protonet_runs.BASE.net()
+    found = {"pixels": data.evaluation.images.flatten(2).float().div(255)}
+    found["untrained"] = protonet_runs.embedded(net, data.evaluation)
+    protonet_runs.see(net, data.background)
+    found["normalised"] = protonet_runs.embedded(net, data.evaluation)
+    return {n: protonet_runs.judgement(f, data.evaluation) for n, f in found.items()}
+
+
+def protonets() -> None:
+    """Prototypical networks on Omniglot: all recorded runs, and the networks that are kept."""
+    said, keep = before_training(), {v: k for k, v in protonet_runs.SHIPPED.items()}
+    for name in protonet_runs.runs():
+        net, said[name] = run_of_protonet(name)
+        if name in keep:
+            networks.save(paths.asset(f"protonet_{keep[name]}.npz"), net=net)
+    write_protonets(said)
+
+
+def write_protonets(said: dict[str, dict[str, torch.Tensor]]) -> None:
+    """The file of what was said of the runs; accuracies are counts of 100 queries at most."""
+    arrays = {
+        f"{name}/{part}": v.float().numpy() for name, run in said.items() for part, v in run.items()
+    }
+    np.savez_compressed(paths.asset("runs_protonet.npz"), **arrays)
+
+
 def runs_sine() -> None:
     """Whole runs of MAML on sine waves, for a grid of α, β and inner steps."""
     settings = [*product(sine_runs.ALPHAS, sine_runs.BETAS, sine_runs.INNER_STEPS)]
@@ -183,7 +234,7 @@ MAKERS = {
     for f in (
         *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
         *(runs_choice, runs_evaluation, runs_frozen, runs_inverted, runs_mixture),
-        *(runs_sine, rules_sine, maml_characters),
+        *(runs_sine, rules_sine, maml_characters, protonets),
     )
 }
 
