@@ -232,7 +232,7 @@ swapped: return phi(z) => z, c = c, z; slope = torch.func.grad(phi)(c); return p
 no slope: - slope @ (z - c) => - 0 * slope @ (z - c)
     The slope is missing: this is φ(z) − φ(c).
 no base: phi(z) - phi(c) - slope => phi(z) - slope
-    φ(c) is missing: a divergence is zero when z is c.
+    The φ(c) is missing: a divergence is zero when z is c.
 sign: - slope => + slope
     The plane rises by ∇φ(c)ᵀ(z − c), and is subtracted; look at the sign of your last term.
 negative: return phi(z) - phi(c) - slope @ (z - c) => return phi(c) + slope @ (z - c) - phi(z)
@@ -440,8 +440,8 @@ def linear_classifier(prototypes):
     praise="On top of the features a ProtoNet is a linear layer: straight boundaries only.",
     hints=(
         "Expand −‖z − c‖² into three terms. Which of them is the same for every class?",
-        "−‖z‖² drops out. What is multiplied by z is the weight, the rest is the bias.",
-        "2c · z − ‖c‖²: `2 * prototypes`, and minus the sum of squares over `dim=1`.",
+        "The −‖z‖² drops out. What is multiplied by z is the weight, the rest is the bias.",
+        "With 2c · z − ‖c‖² left: `2 * prototypes`, and minus the sum of squares over `dim=1`.",
     ),
     symptom_hints={
         "no two": "the product in (a − b)² is counted twice.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
@@ -328,6 +329,20 @@ LEAVING["factor"] = (
 )
 
 
+def one_out_of_every_class(features, labels, n_way):
+    """Leaves out the j-th point of every class in the rows of all j-th points."""
+    place = torch.stack([(labels[:i] == labels[i]).sum() for i in range(len(labels))])
+    rows = []
+    for z, j in zip(features, place):
+        c = [features[(place != j) & (labels == k)].mean(0) for k in range(n_way)]
+        rows.append(((z - torch.stack(c)) ** 2).sum(1))
+    return torch.stack(rows)
+
+
+LEAVING["one of every class"] = (
+    one_out_of_every_class,
+    "Every class has lost a point in your rows; only the point's own class does.",
+)
 EMPTY = "A class has no point left in some rows: leave out the one point alone, not its class."
 
 
@@ -491,7 +506,7 @@ def mean_and_width(fn: Callable, case: tuple) -> Tensor:
 def read_pair(answer) -> Tensor:
     """The mean and the half width, also from the course's own `Estimate`."""
     pair = answer[:2] if isinstance(answer, tuple) and hasattr(answer, "half_width") else answer
-    two = to_tensor(pair) is not None and isinstance(pair, (tuple, list, Tensor))
+    two = to_tensor(pair) is not None and isinstance(pair, (tuple, list, Tensor, np.ndarray))
     two = two and len(to_tensor(pair).shape) == 1 and len(pair) == 2
     text = f"Your function returned {describe(answer)}; return two numbers, mean and half width."
     require(bool(two), "return", text)
@@ -541,6 +556,8 @@ def judge_evaluate(fn: Callable) -> None:
             lambda norm, x, seen=seen: seen.append((norm.training, torch.is_grad_enabled()))
         )
         answers.append(watched(fn, net, *case[1:]))
+        text = "Your function leaves gradients switched off for everybody: `with torch.no_grad():`."
+        require(torch.is_grad_enabled(), "gradients off", text)
         forwards.append(seen)
         keep.remove()
     found = [read_pair(answer) for answer in answers]
@@ -571,6 +588,11 @@ def evaluate_in_place(net, episodes, n_way):
     answer = evaluate(net, episodes, n_way)
     episodes[1][1].zero_()
     return answer
+
+
+def evaluate_switched_off(net, episodes, n_way):
+    torch.set_grad_enabled(False)
+    return evaluate(net, episodes, n_way)
 
 
 def evaluate_frozen(net, episodes, n_way):
@@ -610,7 +632,7 @@ def evaluate(net, episodes, n_way):
         "One accuracy a task: its mean, and `1.96 * found.std() / len(found) ** 0.5`.",
     ),
     symptom_hints={
-        "broadcast": "(queries, 1) against (queries,) gives (queries, queries). Print the shapes.",
+        "broadcast": "shapes (queries, 1) and (queries,) make (queries, queries). Print them.",
         "queries counted": "a bad prototype spoils all queries of its task at once.",
     },
     alternatives=(evaluate_at_once, evaluate_by_counting),
@@ -622,6 +644,7 @@ def evaluate(net, episodes, n_way):
         "mode left": edited(evaluate, "net.train(was_training)", "pass"),
         "always training": edited(evaluate, "net.train(was_training)", "net.train()"),
         "graph": edited(evaluate, "torch.no_grad()", "torch.enable_grad()"),
+        "gradients off": evaluate_switched_off,
         "buffers": evaluate_and_reset,
         "input changed": evaluate_in_place,
         "backward": evaluate_frozen,
@@ -855,7 +878,8 @@ def task_of(fn: Callable, pool: Characters, generator: torch.Generator, *n_way: 
         return fn(pool, generator, *n_way)
     except Raised:
         plain = pool_of((25, 25), seed=3)
-        [fn(plain, seeded(seed), *n_way) for seed in range(10)]
+        for seed in range(10):
+            read_task(fn(plain, seeded(seed), *n_way), plain, *(n_way or (20,)))
         told(False, "too few")
 
 
