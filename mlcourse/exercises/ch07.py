@@ -877,7 +877,7 @@ unequal = Exercise(
     difficulty=2,
     stub='''\
 def corrected(distances, counts, d, sigma):
-    """Squared distances without what the noise of each prototype adds to them on average.
+    """Squared distances without what the noise of each prototype adds on average.
 
     distances: float64 (points, n_way), from each point to each class's prototype, the
     mean of counts[k] points with d features of independent noise, standard deviation
