@@ -385,8 +385,8 @@ def leave_one_out(features, labels, n_way):
     praise="Every support point has become a query, and none of them sits in its own prototype.",
     hints=(
         "One row at a time: which points make the prototypes for the row of point i?",
-        "`torch.arange(len(labels)) == i` is true for i alone; `~` turns it round, `&` joins it with "
-        "`labels == k`.",
+        "`torch.arange(len(labels)) == i` is true for i alone; `~` turns it round, `&` joins it "
+        "with `labels == k`.",
         "`features[kept & (labels == k)].mean(0)` for each k, then the squared distances of z.",
     ),
     symptom_hints={
@@ -613,7 +613,7 @@ evaluation = Exercise(
     difficulty=3,
     stub='''\
 def evaluate(net, episodes, n_way):
-    """The mean accuracy over tasks and half the width of its 95 % interval, two numbers.
+    """Mean accuracy over tasks, and half the width of its 95 % interval: two numbers.
 
     episodes: (support, query), each (images, labels) with a leading dimension of
     tasks, as `pool.sample` gives them; every task is classified by its own prototypes.
