@@ -671,7 +671,9 @@ def judge_formula(fn: Callable, cases: list, right: Callable, known: dict) -> No
     except NotYet as wrong:
         require(wrong.symptom == "value", wrong.symptom, str(wrong))
         seen = [simulated(*case) for case in cases]
-        off = [abs(float(a) - s.mean()) / s.std() for a, s in zip(answers, seen)]
+        off = [abs(float(a) - s.mean()) / s.std() * 4000**0.5 for a, s in zip(answers, seen)]
+        text = "Your numbers are those of a simulation; give the formula, which is exact."
+        require(max(off) > 5, "simulation", text)
         worst = int(np.argmax(off))
         names = ("d", "sigma", "k_shot", "gap")
         given = ", ".join(f"{n}={v}" for n, v in zip(names, cases[worst]))
@@ -709,7 +711,8 @@ def expected_error(d, sigma, k_shot):
     ),
     symptom_hints={"unsquared": "with σ twice as large, lengths double; and squared lengths?"},
     alternatives=(error_of_each, error_as_tensor),
-    mutants=mutants_of(NOISE),
+    mutants=mutants_of(NOISE)
+    | {"simulation": lambda d, sigma, k_shot: simulated(d, 1.005 * sigma, k_shot).mean()},
 )
 
 

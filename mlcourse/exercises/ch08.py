@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot
 
 from ..evaluation import accuracy, estimate
 from ..learners import protonet
-from ..tasks import Characters, Points
+from ..tasks import Characters, Episode, Points
 from .ch07 import CUT, drawn, judge_flow, number, read_table
 from .engine import (
     Chapter,
@@ -178,6 +178,8 @@ def judge_episode(fn: Callable) -> None:
     """One shot and several, one query and several; then the gradient."""
     cases = [loss_case(*size) for size in ((3, 2, 2), (5, 1, 3), (2, 4, 1), (4, 3, 3))]
     answers = [watched(fn, case[0], case[1:3], case[3]) for case in cases]
+    text = "Your function leaves the net in evaluation mode: the training loop sets the mode."
+    require(all(case[0].training for case in cases), "mode", text)
     found = [read_numbers(answer, "one number", one=True) for answer in answers]
     judge_answers(found, cases, episode_loss, LOSING, number, ("your loss",), 1e-6)
 
@@ -237,6 +239,7 @@ def episode_loss(net, support, query, n_way):
     mutants=mutants_of(LOSING)
     | mutants_of(LOSING_GRAPH)
     | {
+        "mode": lambda net, *case: episode_loss(net.eval(), *case),
         "net changed": loss_with_a_step,
         "backward": loss_with_backward,
         "input changed": loss_in_place,
@@ -492,7 +495,7 @@ def evaluate_case(tasks: int, n_way: int, k_shot: int, n_query: int, mode: str) 
         images = [images_of(row, seed=31 * t, noise=1.5) for t, row in enumerate(rows)]
         noise = 1.5 * drawn(tasks, len(rows[0]), 1, 3, 4, seed=per_class)
         sides.append(Points(torch.stack(images) + noise, torch.stack(rows)))
-    return mode, tuple(sides), n_way
+    return mode, Episode(*sides), n_way
 
 
 def net_of(case: tuple) -> nn.Module:
@@ -729,6 +732,8 @@ sorted labels: generator=generator)[:n_way]] => generator=generator)[:n_way]].so
     Labels follow the order of the characters in the pool; which gets which should be random.
 first characters: classes[torch.randperm(len(classes), generator=generator)[:n_way]] => classes[torch.randperm(n_way, generator=generator)]
     Some characters of an alphabet never come; all of them may.
+windows: classes[torch.randperm(len(classes), generator=generator)[:n_way]] => classes[(torch.randint(len(classes), (), generator=generator) + torch.randperm(n_way, generator=generator)) % len(classes)]
+    Characters that stand together in the pool come together: draw any n_way of an alphabet.
 first alphabet: chosen = large[torch.randint(len(large), (), generator=generator)] => chosen = large[0]
     Some alphabets that are large enough never come.
 more often: chosen = large[torch.randint(len(large), (), generator=generator)] => chosen = (n := pool.alphabet[torch.isin(pool.alphabet, large)])[torch.randint(len(n), (), generator=generator)]
@@ -866,11 +871,18 @@ def judge_chances(tasks: list[dict], pool: Characters, n_way: int) -> None:
     told((chosen[large] - wanted).abs().max() < 6 * wanted**0.5, "more often")
     times = several["characters"].flatten().bincount(minlength=len(pool))
     told((times[large[pool.alphabet]] > 0).all(), "first characters")
+    sets = len(several["characters"].sort(1).values.unique(dim=0))
+    told(sets > 80, "windows")
     pairs = several["drawers"][..., 0]
     kinds, each = len(pairs.unique(dim=0)), [side.bincount(minlength=21)[1:] for side in pairs.T]
+    missing = [who for who in range(1, 21) if any(e[who - 1] == 0 for e in each)]
+    text = (
+        f"Drawer {missing[0] if missing else 0} never made a set in {len(tasks)} tasks: all 20 do."
+    )
+    require(not missing, "few drawers", text)
     text = f"In {len(tasks)} tasks {kinds} of the 380 pairs of drawers came, and about 200 should: "
     text += "draw one of all 20, then any other."
-    require(kinds > 170 and min(int(e.min()) for e in each) > 0, "few drawers", text)
+    require(kinds > 170, "tied drawers", text)
 
 
 def task_of(fn: Callable, pool: Characters, generator: torch.Generator, *n_way: int):
@@ -919,6 +931,20 @@ def alphabet_in_place(pool, generator, n_way=20):
     return answer
 
 
+def alphabet_of_neighbours(pool, generator, n_way=20):
+    """The drawer of the query is the one after that of the support."""
+    (x, y), _ = within_alphabet(pool, generator, n_way)
+    shown = (pool.images[:, :, None] / 255 == x[0, 0]).flatten(3).all(3).any(2)
+    character, column = shown.nonzero()[0]
+    who = pool.drawer[character, column] % 20 + 1
+    members = [
+        (pool.images / 255 == image).flatten(2).all(2).any(1).nonzero() for image in x[0, :, 0]
+    ]
+    order = torch.randperm(n_way, generator=generator)
+    rows = [pool.images[members[i][0, 0]][pool.drawer[members[i][0, 0]] == who][0] for i in order]
+    return (x, y), (torch.stack(rows)[None, :, None] / 255, y[:, order])
+
+
 def alphabet_once(pool, generator, n_way=20):
     return within_alphabet(pool, seeded(generator.initial_seed()), n_way)
 
@@ -957,7 +983,11 @@ def within_alphabet(pool, generator, n_way=20):
     },
     alternatives=(alphabet_by_subset, alphabet_by_rejection),
     mutants=mutants_of(DRAWING)
-    | {"input changed": alphabet_in_place, "stands still": alphabet_once},
+    | {
+        "input changed": alphabet_in_place,
+        "stands still": alphabet_once,
+        "tied drawers": alphabet_of_neighbours,
+    },
 )
 
 check = Chapter("08", episode, one_out, evaluation, alphabet)
