@@ -77,6 +77,8 @@ from mlcourse.evaluation import estimate, wilson
 claim(abs(ch07.bayes(4.0) - 0.023) < 5e-4, "Who knows the centres: 2.3 of 100 wrong.")
 low, high = wilson(int((own > foreign).sum()), 2000)
 claim(low > 0.97, "Over 97 of 100 points of the one-shot class get the wrong name.")
+
+# %%
 new = gap + cloud(2000, 64)
 wrong = int((squares(new, twenty) > squares(new, one)).sum())
 claim(wilson(wrong, 2000)[1] < 0.01, "Of the other class under 1 of 100.")
@@ -167,10 +169,14 @@ by_point = accuracy(support.y.gather(1, neighbour), query.y)
 # %%
 slow = torch.stack([support.x[0][support.y[0] == k].mean(0) for k in range(5)])
 claim((slow - c[0]).abs().max() < 1e-12, "Package and loop: the same prototypes.")
+
+# %%
 print(f"nearest point  {100 * by_point.mean():.0f} of 100")
 print(f"nearest mean   {100 * by_mean.mean():.0f} of 100")
 better = paired_difference(by_mean, by_point)
 claim(better.low > 0.15, "On the same tasks the mean gains over 15 of 100.")
+
+# %%
 apart = squares(centres[:, 0], centres[:, 1]).sqrt().mean()
 claim(3.8 < apart < 4.1, "Centres are about 4σ apart.")
 
@@ -203,6 +209,8 @@ ch07.plane_lab()
 start_at = {"spread": 0.6, "k_shot": 5, "x": 0.7, "y": 2.3, "temperature": 1}
 paper = ch07.plane(distance="squared", **start_at)
 claim(paper.otherwise == 0, "Squared: every place has its name from w·z + b.")
+
+# %%
 moved = ch07.plane(distance="squared", **{**start_at, "x": 3.9, "y": -2.9})
 claim(paper.query.argmax() == 1, "The query is a square's …")
 claim(moved.query.argmax() == 2, "… and a triangle's when one triangle goes far away.")
@@ -335,12 +343,13 @@ for name, phi in PHI.items():
     claim((found - mean).abs().max() < 1e-8, f"{name}: the best centre is the mean.")
 
 # %% [markdown]
-# It is the mean for every φ, and here is the proof. Write m for the mean of n points. Then
+# It is the mean for every φ, and here is why. Write m for the mean of the n points and sum
+# the definition. The slope at m multiplies Σ (zᵢ − m) = 0, the slope at c multiplies
+# Σ (zᵢ − c) = n (m − c), and what is left is
 #
-# Σ d(zᵢ, c) = Σ d(zᵢ, m) + n · d(m, c)
+# Σ d(zᵢ, c) = Σ d(zᵢ, m) + n · d(m, c).
 #
-# because ∇φ(c) only meets Σ (zᵢ − m) = 0. The first sum does not depend on c, and the last
-# term is smallest, zero, at c = m.
+# The first sum does not depend on c. The last term is never negative, and zero at c = m.
 
 # %%
 for name, phi in PHI.items():
@@ -387,7 +396,8 @@ show(*ch07.centres_figure(seven, found))
 # Where does the softmax come from? Suppose a class is a normal cloud around its centre μₖ
 # with variance σ² in every feature, and all classes are equally frequent. Bayes' rule then
 # gives p(k | z) ∝ exp(−‖z − μₖ‖² / 2σ²): the softmax of section 2 with the distances
-# divided by a **temperature** T = 2σ². Who writes no T has chosen σ² = ½.
+# divided by a **temperature** T = 2σ². Who writes no T has chosen T = 1, that is σ² = ½.
+# (In the lab of section 3, *cold* and *hot* change T. Names stay, certainty does not.)
 
 # %%
 from torch.distributions import Normal, Poisson
@@ -402,7 +412,7 @@ claim((bayes - ours).abs().max() < 1e-10, "T = 2σ²: the softmax is Bayes' rule
 # The other divergences are clouds, too. Counts with Poisson noise belong to z log z:
 
 # %%
-counts = Poisson(10 * seven).sample()
+counts = torch.poisson(10 * seven, generator)
 bayes = Poisson(10 * seven).log_prob(counts[:, None]).sum(-1).log_softmax(-1)
 away = [[bregman(PHI["z log z"], n + 1e-12, 10 * x) for x in seven] for n in counts]
 ours = (-torch.tensor(away)).log_softmax(-1)
@@ -432,20 +442,27 @@ many = overconfidence(protonet.prototypes(*s20, 5), q20, 2.0)
 claim(five.low > 0.15, "Means of five points, T = 2σ²: over 15 points too sure.")
 claim(0.03 < many.low < many.high < five.low, "Of twenty: over 3, but fewer.")
 
+# %%
+apart = [squares(x[:, 0], x[:, 1]).mean() for x in (c, centres)]
+claim(20 < apart[0] - apart[1] < 30, "Prototypes are too far apart: 20 to 30, squared.")
+
 # %% [markdown]
 # So the probabilities mean what they say for true centres and the right T only. Noise in
-# the prototypes makes classes look farther apart than they are. A trained network has one
-# way out: it learns features whose *scale* suits T = 1. Scaling z by s and T by s² changes
-# nothing.
+# the prototypes makes classes look farther apart than they are. A network that is trained
+# with T = 1 can still help itself: it learns the *scale* of its features, and scaling z by s
+# is the same as dividing T by s².
 
 # %%
 scaled = protonet.log_probabilities(3 * query.x, 3 * c, temperature=9.0)
 off = scaled - protonet.log_probabilities(query.x, c)
-claim(off.abs().max() < 1e-10, "Features times 3, T times 9: nothing changes.")
+claim(off.abs().max() < 1e-10, "Features times 3 and T times 9 cancel.")
 
 # %% [markdown]
 # ## 7 · Other distances
 # *10 minutes*
+#
+# Go back to the lab of section 3 once more and press *unsquared*, *city block* and
+# *cosine*. What stays, what goes?
 #
 # **Unsquared.** A root changes no order, so the nearest prototype is the same one. The
 # probabilities are not, and neither is what training sees. With the squared distance, the
@@ -524,6 +541,8 @@ from mlcourse.learners import matching
 
 sure = torch.tensor([2.0, 0, 0, 0, 0]).softmax(0)[0]
 claim(abs(sure - 0.649) < 5e-4, "Five classes, T = 1: cosine says at most 0.649.")
+
+# %%
 votes = matching.log_probabilities(q1.x, *s1, 5)
 off = votes - protonet.log_probabilities(q1.x, c1, protonet.cosine)
 claim(off.abs().max() < 1e-12, "One shot: matching networks say the same.")
@@ -640,18 +659,27 @@ claim(10 * excess(64, 10) < 0.8 * 1000 * excess(64, 1000), "d = 64, K = 10: not 
 show(*ch07.excess_figure(counted, 3.0))
 
 # %% [markdown]
-# A caution. These clouds are round, alike and known. Real features are not. A published
-# ProtoNet on CIFAR-100 is right in 44.3, 52.1, 57.6, 62.6 and 66.5 of 100 for
-# K = 2, 4, 8, 16, 32 ([UvA course, tutorial
-# 16](https://uvadlc-notebooks.readthedocs.io/)). Under 1/K each gain would be half of the one
-# before.
+# Two cautions. Under 1/K, doubling K brings half of what the doubling before brought, and in
+# the picture the line of 64 features is not there yet at the K that people use. And real
+# features need not be round clouds, all alike. A published ProtoNet on CIFAR-100 is right in
+# 44.3, 52.1, 57.6, 62.6 and 66.5 of 100 for K = 2, 4, 8, 16, 32 ([UvA course, tutorial
+# 16](https://uvadlc-notebooks.readthedocs.io/)). How fast do its gains shrink, and those of
+# our clouds?
 
 # %%
 cifar = torch.tensor([44.30, 52.07, 57.59, 62.56, 66.49])
-gains = cifar.diff()
-ratios = gains[1:] / gains[:-1]
-print("each gain over the one before:", ratios.round(decimals=2).tolist())
-claim(ratios.min() > 0.65, "Every gain is over 0.65 of the one before.")
+shots = torch.tensor([2, 4, 8, 16, 32])
+ours = -ch07.error(64, 3.0, shots, shots)
+
+# %%
+for name, right in (("CIFAR-100", cifar), ("64 features", ours)):
+    ratios = (right.diff()[1:] / right.diff()[:-1]).tolist()
+    print(f"{name:12} ", "  ".join(f"{ratio:.2f}" for ratio in ratios))
+    claim(min(ratios) > 0.55, f"{name}: each gain is over 0.55 of the one before.")
+
+# %% [markdown]
+# Both are slower than 1/K. The clouds come nearer to one half with every doubling, CIFAR
+# does not: there, more shots go on paying.
 
 # %% [markdown]
 # ## 9 · Unequal shots
@@ -716,9 +744,13 @@ ch07.shots_lab()
 exact = [float(ch07.error(64, 4.0, *pair)) for pair in ((1, 20), (20, 1))]
 claim(abs(exact[0] - 0.986) < 5e-4, "One-shot class: 98.6 % wrong by theory …")
 claim(exact[1] < 1e-3, "… and of the other under 0.1 %.")
+
+# %%
 mended = [float(ch07.error(64, 4.0, *pair, True)) for pair in ((1, 20), (20, 1))]
 claim(abs(mended[0] - 0.223) < 5e-4, "Corrected: 22.3 % of the one-shot class …")
 claim(abs(mended[1] - 0.249) < 5e-4, "… and 24.9 % of the other.")
+
+# %%
 mine = (own - 64 / 1 > foreign - 64 / 20).double()
 found = estimate(mine)
 claim(abs(found.mean - mended[0]) < 2 * found.half_width, "Section 1's points agree.")
@@ -733,20 +765,22 @@ claim(abs(found.mean - mended[0]) < 2 * found.half_width, "Section 1's points ag
 # *6 minutes*
 #
 # **The root.** A [popular library](https://github.com/sicara/easy-few-shot-learning)
-# scores by `-torch.cdist`, the unsquared distance (`few_shot_classifier.py`, line 121), and
-# calls it prototypical networks. Accuracies of a fixed network agree; its losses and
-# gradients are those of section 7.
+# scores by `-torch.cdist`, the unsquared distance (`few_shot_classifier.py`, line 121).
+# The accuracies of a fixed network agree with the paper's rule. Its losses and gradients,
+# with which networks are trained, are those of section 7.
 
 # %%
 root = protonet.log_probabilities(query.x, c, protonet.unsquared)
 said = protonet.log_probabilities(query.x, c)
 claim((names(root) == names(said)).all(), "The root: 25 000 equal names …")
+
+# %%
 shy = paired_difference(*(v.exp().max(-1).values.mean(1) for v in (said, root)))
 claim(shy.low > 0.4, "… and the mean largest probability is over 0.4 smaller.")
 
 # %% [markdown]
-# **Labels that are names.** Its prototypes are computed for `range(n_way)`. Hand it classes
-# 3 and 7, and it looks for 0 and 1.
+# **Labels that are names.** The same library takes the labels for 0…N−1. Hand such code the
+# classes 3 and 7, and it looks for 0 and 1.
 
 # %%
 three_and_seven = torch.tensor([3, 3, 7, 7])
@@ -766,9 +800,16 @@ claim(drop.low > 0.01, "25 queries: over 1 of 100 right answers is lost.")
 print(f"wrong axis: accuracy {accuracy(names(wrong_axis), query.y).mean():.2f}")
 
 # %% [markdown]
-# **A stray `squeeze()`,** again from chapter 06: (tasks, 1) against (tasks,) compares
-# everything with everything, and the accuracy is exactly 1/N.
-#
+# **A stray `squeeze()`,** which chapter 06 met, was first reported
+# [here](https://github.com/jakesnell/prototypical-networks/issues/33): (5, 1) against (5,)
+# compares every answer with every label.
+
+# %%
+labels = torch.arange(5)
+perfect = (labels[:, None] == labels).double().mean()
+claim(perfect == 1 / 5, "Five right answers, and the accuracy is exactly 1/N.")
+
+# %% [markdown]
 # **The wrong loss.** Some texts train by pulling *support* points to their prototype. With
 # one shot they are the same point:
 
@@ -813,7 +854,7 @@ print(claims.tally())
 # distance too long?
 #
 # To read: [Snell, Swersky and Zemel 2017](https://arxiv.org/abs/1703.05175), sections 2.3
-# to 2.6; and on means, divergences and mixtures [Banerjee and others
+# and 2.4; and on means, divergences and mixtures [Banerjee and others
 # 2005](https://www.jmlr.org/papers/v6/banerjee05b.html).
 #
 # Next: 08 · ProtoNets on Omniglot.
