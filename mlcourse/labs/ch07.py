@@ -281,6 +281,7 @@ PLANE_PRESETS = {
 
 NODES, RADII = 96, 160  # of the quadrature along the gap and across it
 TASKS = 1000  # of the simulation
+FEATURES = [2, 8, 32, 64, 128]
 
 
 @functools.cache
@@ -484,8 +485,10 @@ def shots_words(data: Shots) -> str:
 
 def shots_lab() -> Lab:
     """Two clouds: how the error falls with K, and what happens when K is not the same."""
+    for d in FEATURES:
+        simulated(d)  # now, so that the slider need not wait for it
     controls = {
-        "d": stops("d  features", [2, 8, 32, 64, 128], 64),
+        "d": stops("d  features", FEATURES, 64),
         "gap": slider("Δ/σ  gap", 1.0, 6.0, 0.5, 3.0, ".1f"),
         "one": slider("K₁  shots of class 1", 1, 20, 1, 5),
         "other": slider("K₂  shots of class 2", 1, 20, 1, 5),
