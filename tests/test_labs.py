@@ -10,7 +10,20 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch05, ch06, predict, slider
+from mlcourse.labs import (
+    Lab,
+    Preset,
+    ch00,
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch06,
+    ch07,
+    predict,
+    slider,
+)
 from mlcourse.labs.engine import LIVE, ends
 from mlcourse.learners import maml_runs
 from mlcourse.learners.transfer_runs import pretrained
@@ -37,11 +50,14 @@ def labs(evaluation):
         "training": ch05.training_lab(),
         "task": ch06.task_lab(load_characters(maml_runs.SIZE).evaluation),
         "comparison": ch06.comparison_lab(),
+        "plane": ch07.plane_lab(),
+        "shots": ch07.shots_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
+NAMES += ["plane", "shots"]
 
 
 @pytest.mark.parametrize("name", NAMES)
