@@ -366,7 +366,7 @@ class Pad(anywidget.AnyWidget):
         add(tools, "button", { type: "button", title: tip }, text)
           .addEventListener("click", act[does]);
       button("undo", "undo", "take back the last step");
-      const which = add(tools, "span", { "aria-live": "polite" });
+      const which = add(tools, "span", { class: "which" });
       button("clear", "clear", "empty the chosen box");
       button("fill from the data", "fill", "a drawing for the chosen box; again for another");
       button("clear all", "clear all", "empty every box");
@@ -490,7 +490,7 @@ class Pad(anywidget.AnyWidget):
     .mlcourse-pad .tools { display: flex; flex-wrap: wrap; gap: 6px; align-items: center;
       margin: 4px 0; }
     .mlcourse-pad .tools span { padding-left: 6px; }
-    .mlcourse-pad .tools span[aria-live] { min-width: 9.5em; text-align: right; }
+    .mlcourse-pad .tools .which { min-width: 9.5em; text-align: right; }
     .mlcourse-pad button { padding: 4px 10px; cursor: pointer; font-size: 13px; color: inherit;
       background: var(--jp-layout-color2, #eee); border: 1px solid #999; border-radius: 3px; }
     .mlcourse-pad .cells { display: grid; grid-template-columns: repeat(6, 1fr); }
