@@ -84,8 +84,9 @@ wrong = int((squares(new, twenty) > squares(new, one)).sum())
 claim(wilson(wrong, 2000)[1] < 0.01, "Of the other class under 1 of 100.")
 
 # %% [markdown]
-# Nearly all of them, and the rule looks so innocent. By section 9 you will be able to
-# compute these numbers on paper, and to mend them with one term. First the rule itself.
+# Nearly all of them, and the rule looks so innocent. The picture has the reason in it: the
+# queries are farther from their own prototype than from the other. By section 9 you will be
+# able to compute these numbers, and to mend them with one term. First the rule itself.
 
 # %% [markdown]
 # ## 2 · The rule
@@ -757,8 +758,9 @@ claim(abs(found.mean - mended[0]) < 2 * found.half_width, "Section 1's points ag
 
 # %% [markdown]
 # Not good, but fair: one shot in 64 features is little. In a balanced episode the wall is
-# equally high for all, so benchmarks cannot see it. Your own data will. In the linear
-# classifier it is the bias: ‖c‖² overestimates ‖μ‖² by dσ²/K.
+# equally high for all, so the usual benchmarks cannot see it. Your own data will. In the
+# linear classifier it sits in the bias: ‖c‖² overestimates ‖μ‖² by dσ²/K on average. And
+# the correction needs σ, which you have to estimate from the classes with several shots.
 
 # %% [markdown]
 # ## 10 · What goes wrong (optional)
@@ -796,13 +798,13 @@ single = (-protonet.squared(query.x[:, :1], c)).softmax(1)
 claim((single == 1).all(), "One query: every class has probability 1.")
 wrong_axis = (-protonet.squared(query.x, c)).softmax(1)
 drop = paired_difference(by_mean, accuracy(names(wrong_axis), query.y))
-claim(drop.low > 0.01, "25 queries: over 1 of 100 right answers is lost.")
+claim(drop.low > 0.01, "25 queries: the accuracy falls by over 1 point.")
 print(f"wrong axis: accuracy {accuracy(names(wrong_axis), query.y).mean():.2f}")
 
 # %% [markdown]
-# **A stray `squeeze()`,** which chapter 06 met, was first reported
-# [here](https://github.com/jakesnell/prototypical-networks/issues/33): (5, 1) against (5,)
-# compares every answer with every label.
+# **A stray `squeeze()`,** which chapter 06 met
+# ([issue 33](https://github.com/jakesnell/prototypical-networks/issues/33)): with one query
+# of each class, (5, 1) against (5,) compares every answer with every label.
 
 # %%
 labels = torch.arange(5)
@@ -857,4 +859,4 @@ print(claims.tally())
 # and 2.4; and on means, divergences and mixtures [Banerjee and others
 # 2005](https://www.jmlr.org/papers/v6/banerjee05b.html).
 #
-# Next: 08 · ProtoNets on Omniglot.
+# Next: [08 · ProtoNets on Omniglot](08_protonets_on_omniglot.ipynb).
