@@ -304,13 +304,19 @@ def checked_rows(zipped: zipfile.ZipFile, archive: Archive) -> list[list[str]]:
 
 
 def shrunk(pngs: list[bytes], size: int) -> np.ndarray:
-    """Pictures of one character as uint8 (drawings, size, size): the mean ink of each cell."""
+    """Pictures of one character as uint8 (drawings, size, size)."""
     rows = np.frombuffer(b"".join(map(scanlines, pngs)), np.uint8).reshape(len(pngs) * SIDE, -1)
     if rows[:, 0].any():  # the byte before each line names its filter, and the published have none
         raise ValueError("a picture is stored in an unknown way")
-    ink = 255 - 255 * np.unpackbits(rows[:, 1:], axis=1, count=SIDE)
-    small = Image.fromarray(ink).resize((size, size * len(pngs)), Image.Resampling.BOX)
-    return np.asarray(small).reshape(len(pngs), size, size)  # no cell crossed into a neighbour
+    return cell_means(255 - 255 * np.unpackbits(rows[:, 1:], axis=1, count=SIDE), size)
+
+
+def cell_means(ink: np.ndarray, size: int) -> np.ndarray:
+    """Pictures of 105 × 105, one below the other, as uint8 (drawings, size, size): the mean ink of
+    each cell. ink: uint8 (105 drawings, 105), strokes 255."""
+    count = len(ink) // SIDE
+    small = Image.fromarray(ink).resize((size, size * count), Image.Resampling.BOX)
+    return np.asarray(small).reshape(count, size, size)  # no cell crossed into a neighbour
 
 
 def scanlines(png: bytes) -> bytes:
