@@ -361,7 +361,7 @@ def test_the_game_keeps_score(evaluation):
         game.next.click()
     scores = ch01.score_of(game.history)
     assert (scores["you"].won, scores["you"].rounds) == (2, 3)
-    assert scores["pixels"].won == sum(r.pixels == r.answer for r in answers)
+    assert scores["pixels"].won == sum(r.choices["pixels"] == r.answer for r in answers)
     assert "you 2 of 3" in game.alt
 
 

@@ -1,6 +1,7 @@
 """The labs of chapter 01: the game, the episode, and the interval."""
 
 import html
+from collections.abc import Callable
 from typing import NamedTuple
 
 import ipywidgets as W
@@ -15,8 +16,6 @@ from ..pictures import COLOR, INK
 from ..tasks import Characters, Episode
 from .engine import Lab, NameControls, Preset, on_main, slider
 
-PLAYERS = {"you": "you", "pixels": "1-NN on pixels", "chance": "chance"}
-
 
 def nearest(episode: Episode) -> Tensor:
     """Label of the support drawing nearest in pixels: int64 (tasks, queries).
@@ -30,27 +29,45 @@ def nearest(episode: Episode) -> Tensor:
 # --- the game -----------------------------------------------------------------------------------
 
 
+class Player(NamedTuple):
+    """Who plays: the name shown, the colour, and who they name in an episode, as `nearest` does.
+
+    The reader and chance name nobody by themselves.
+    """
+
+    name: str
+    colour: str
+    names: Callable[[Episode], Tensor] | None = None
+
+
+Players = dict[str, Player]
+PLAYERS = {
+    "you": Player("you", COLOR["you"]),
+    "pixels": Player("1-NN on pixels", COLOR["pixels"], nearest),
+    "chance": Player("chance", COLOR["chance"]),
+}
+
+
 class Round(NamedTuple):
     """One 5-way 1-shot question; images are float (28, 28) and (5, 28, 28), labels 0…4."""
 
     query: Tensor
     support: Tensor
     answer: int
-    pixels: int
-    chance: int
+    choices: dict[str, int]  # of everyone but the reader
 
 
-def deal(characters: Characters, number: int) -> Round:
+def deal(characters: Characters, number: int, players: Players = PLAYERS) -> Round:
     """Round number `number`, the same for every player and on every device."""
     generator = torch.Generator().manual_seed(77_000 + number)
     episode = characters.sample(1, 1, 1, generator)
     order = episode.support.y[0].argsort()
+    choices = {who: int(p.names(episode)[0, 0]) for who, p in players.items() if p.names}
     return Round(
         query=episode.query.x[0, 0, 0],
         support=episode.support.x[0, order, 0],
         answer=int(episode.query.y[0, 0]),
-        pixels=int(nearest(episode)[0, 0]),
-        chance=int(torch.randint(5, (), generator=generator)),
+        choices={**choices, "chance": int(torch.randint(5, (), generator=generator))},
     )
 
 
@@ -71,28 +88,29 @@ class Table(NamedTuple):
     scores: dict[str, Score]
 
 
-def score_of(history: list[tuple[Round, int]]) -> dict[str, Score]:
-    """The three players' scores over the rounds played; chance throws a five-sided die."""
-    wins = {
-        "you": sum(choice == r.answer for r, choice in history),
-        "pixels": sum(r.pixels == r.answer for r, _ in history),
-        "chance": sum(r.chance == r.answer for r, _ in history),
-    }
+def score_of(history: list[tuple[Round, int]], players: Players = PLAYERS) -> dict[str, Score]:
+    """Everyone's score over the rounds played; chance throws a five-sided die."""
+    said = [(r.answer, {**r.choices, "you": choice}) for r, choice in history]
+    wins = {who: sum(says[who] == answer for answer, says in said) for who in players}
     return {who: Score(won, len(history), *wilson(won, len(history))) for who, won in wins.items()}
 
 
-def game_scene(fig):
-    """The question, its five candidates, and the scores with their intervals."""
-    fig.set_layout_engine("none")
-    left, right = fig.add_axes((0, 0, 0.58, 1)), fig.add_axes((0.74, 0.24, 0.24, 0.74))
-    ask, tell = question_scene(left), score_scene(right)
+def game_scene(players: Players):
+    """The question, its five candidates, and the scores of these players with their intervals."""
 
-    def update(table: Table) -> str:
-        ask(table.round, table.choice is not None)
-        tell(table.scores)
-        return game_words(table)
+    def scene(fig):
+        fig.set_layout_engine("none")
+        left, right = fig.add_axes((0, 0, 0.58, 1)), fig.add_axes((0.74, 0.24, 0.24, 0.74))
+        ask, tell = question_scene(left), score_scene(right, players)
 
-    return update
+        def update(table: Table) -> str:
+            ask(table.round, table.choice is not None)
+            tell(table.scores)
+            return game_words(table, players)
+
+        return update
+
+    return scene
 
 
 def question_scene(axes):
@@ -117,28 +135,27 @@ def question_scene(axes):
     return update
 
 
-def score_scene(axes):
+def score_scene(axes, players: Players):
     """Each player's share of rounds won, with its interval."""
-    axes.set(xlim=(0, 100), ylim=(2.5, -0.7), xlabel="right, in % of the rounds")
-    axes.set_yticks(range(3), PLAYERS.values())
+    axes.set(xlim=(0, 100), ylim=(len(players) - 0.5, -0.7), xlabel="right, in % of the rounds")
+    axes.set_yticks(range(len(players)), [player.name for player in players.values()])
     axes.axvline(20, color=COLOR["chance"], ls=":", lw=1)
     style = {"ha": "center", "fontsize": 9, "animated": True}
-    texts = [axes.text(50, i - 0.25, "", **style) for i in range(3)]
-    moves = [pictures.moving_interval(axes, COLOR[who]) for who in PLAYERS]
+    texts = [axes.text(50, i - 0.25, "", **style) for i in range(len(players))]
+    moves = [pictures.moving_interval(axes, player.colour) for player in players.values()]
 
     def update(scores: dict[str, Score]) -> None:
-        for i, who in enumerate(PLAYERS):
-            won, rounds, low, high = scores[who]
+        for i, (won, rounds, low, high) in enumerate(scores.values()):
             moves[i](100 * low, 100 * won / rounds if rounds else None, 100 * high, i)
             texts[i].set_text(f"{won} of {rounds}" if rounds else "")
 
     return update
 
 
-def game_words(table: Table) -> str:
+def game_words(table: Table, players: Players) -> str:
     """The picture in words."""
     scores = "; ".join(
-        f"{PLAYERS[who]} {s.won} of {s.rounds}, 95 % interval {s.low:.0%} to {s.high:.0%}"
+        f"{players[who].name} {s.won} of {s.rounds}, 95 % interval {s.low:.0%} to {s.high:.0%}"
         for who, s in table.scores.items()
     )
     end = "" if table.choice is None else f" The answer is {table.round.answer + 1}."
@@ -146,11 +163,13 @@ def game_words(table: Table) -> str:
 
 
 class Game(W.VBox):
-    """You, 1-NN on pixels and chance answer the same 5-way 1-shot questions."""
+    """You, 1-NN on pixels, chance and whoever else answer the same 5-way 1-shot questions."""
 
-    def __init__(self, characters: Characters):
+    def __init__(self, characters: Characters, rivals: Players | None = None):
         self.characters, self.history, self.choice = characters, [], None
-        self.canvas = pictures.Canvas(game_scene, (8.0, 2.2))
+        self.players = {**PLAYERS, **(rivals or {})}
+        self.players["chance"] = self.players.pop("chance")  # last
+        self.canvas = pictures.Canvas(game_scene(self.players), (8.0, 2.2))
         self.picture, self.says, self.alt = W.HTML(), W.HTML(), ""
         self.buttons = [self.button(str(i + 1), lambda _, i=i: self.choose(i)) for i in range(5)]
         self.next = self.button("next", lambda _: self.turn())
@@ -168,7 +187,8 @@ class Game(W.VBox):
 
     def turn(self) -> None:
         """Deal the next question."""
-        self.round, self.choice = deal(self.characters, len(self.history)), None
+        self.round = deal(self.characters, len(self.history), self.players)
+        self.choice = None
         self.says.value = ""
         self.refresh()
 
@@ -179,11 +199,11 @@ class Game(W.VBox):
         self.choice = choice
         self.history.append((self.round, choice))
         right = {True: "right", False: "wrong"}
-        words = (
-            f"It is {self.round.answer + 1}. You: {right[choice == self.round.answer]}. "
-            f"1-NN on pixels chose {self.round.pixels + 1}: "
-            f"{right[self.round.pixels == self.round.answer]}."
-        )
+        words = f"It is {self.round.answer + 1}. You: {right[choice == self.round.answer]}."
+        for who, player in self.players.items():
+            if player.names:
+                named = self.round.choices[who]
+                words += f" {player.name} chose {named + 1}: {right[named == self.round.answer]}."
         self.says.value = f"<p role='status' style='margin:2px 0'>{html.escape(words)}</p>"
         self.refresh()
 
@@ -193,12 +213,15 @@ class Game(W.VBox):
         for button in self.buttons:
             button.disabled = not asking
         self.next.disabled = asking
-        drawing, self.alt = self.canvas.draw(Table(self.round, self.choice, score_of(self.history)))
+        drawing, self.alt = self.canvas.draw(self.table())
         self.picture.value = pictures.img_tag(drawing, self.alt)
 
+    def table(self) -> Table:
+        """The round and the scores."""
+        return Table(self.round, self.choice, score_of(self.history, self.players))
+
     def _ipython_display_(self, **_) -> None:
-        drawing, words = self.canvas.draw(Table(self.round, self.choice, score_of(self.history)))
-        pictures.show_widget(self, drawing, words)
+        pictures.show_widget(self, *self.canvas.draw(self.table()))
 
 
 # --- the episode lab ----------------------------------------------------------------------------
