@@ -257,8 +257,8 @@ EPISODE_PRESETS = {
     ),
     "never trained": Preset(
         {"who": "untrained", "n_way": 20},
-        "A network as it was born: above chance, and not much better than pixels.",
-        lambda d: d.who == "untrained" and 0.1 < d.score.mean < 0.6,
+        "A network as it was born: sure of nothing, and right far more often than by chance.",
+        lambda d: d.who == "untrained" and d.score.low > 0.1 and d.shares.max() < 0.5,
     ),
     "one alphabet": Preset(
         {"n_way": 20, "within": True},
@@ -332,23 +332,26 @@ def variants_lab() -> Lab:
 
 
 ROWS = max(map(len, record.VARIANTS.values()))
+HALVES = (4, 8, 16, 40, 120)  # points, of the scale of leads
 
 
 def variants_scene(fig: Figure):
     """A row for each recipe: its accuracy on the left, its lead on the base recipe on the right."""
-    left, right = fig.subplots(1, 2, width_ratios=[1.3, 1])
-    left.set(xlim=(40, 100), xlabel="right, in %")
-    right.set(xlim=(-16, 16), xlabel="points ahead of the base recipe")
+    fig.set_layout_engine("none")  # room for names of any length
+    left, right = fig.add_axes((0.16, 0.17, 0.44, 0.81)), fig.add_axes((0.65, 0.17, 0.34, 0.81))
+    left.set(xlim=(30, 100), xlabel="right, in %")
+    right.set(xlabel="points ahead of the base recipe")
     right.plot([0, 0], [-1, ROWS], color=COLOR["before"], lw=1)
     for axes in (left, right):
         axes.set(ylim=(ROWS - 0.5, -0.8), yticks=[])
     style = {"ha": "right", "va": "center", "transform": left.get_yaxis_transform()}
     names = [left.text(-0.02, i, "", animated=True, **style) for i in range(ROWS)]
-    left.text(-0.02, 0, "matching / 0.1", alpha=0, **style)  # keeps room for the longest name
     move_means, move_leads = interval_rows(left, "after"), interval_rows(right, "support")
     (seeds,) = left.plot([], [], "|", color=COLOR["truth"], ms=11, animated=True)
 
     def update(data: Variants) -> str:
+        reach = 110 * max(max(-e.low, e.high) for e in data.leads.values())
+        right.set_xlim([side * min(h for h in HALVES if h > reach) for side in (-1, 1)])
         move_means([*data.scores.values()])
         move_leads([e if n != data.base else None for n, e in data.leads.items()])
         for name, text in zip([*data.scores, *[""] * ROWS], names):
@@ -364,11 +367,11 @@ def variants_scene(fig: Figure):
 def interval_rows(axes, colour: str):
     """A dot with its interval for each row, the number above it; rows without one are empty."""
     moves = [pictures.moving_interval(axes, COLOR[colour]) for _ in range(ROWS)]
-    low, high = axes.get_xlim()
     style = {"ha": "center", "fontsize": 9, "animated": True}
-    texts = [axes.text((low + high) / 2, i - 0.28, "", **style) for i in range(ROWS)]
+    texts = [axes.text(0, i - 0.28, "", **style) for i in range(ROWS)]
 
     def update(found: list[Estimate | None]) -> None:
+        low, high = axes.get_xlim()
         for i, (move, text, e) in enumerate(zip(moves, texts, [*found, *[None] * ROWS])):
             if e is None:
                 move(np.nan, None, np.nan, i)
@@ -533,13 +536,53 @@ def map_figure(features: Tensor, images: Tensor, pair: tuple[int, int]) -> tuple
     looks = dict(zip(pair, (("support", "o"), ("query", "s"))))
     for i, own in enumerate(places):
         key, marker = looks.get(i, ("before", "o"))
-        faint = {} if i in looks else {"alpha": 0.35}
+        faint = {"zorder": 4} if i in looks else {"alpha": 0.35}
         axes.plot(*own.T, marker, color=COLOR[key], ms=6 if i in looks else 3, **faint)
     means = features.mean(1, keepdim=True)
     best = (features - means).square().sum(-1).argmin(1)
     for own, drawing in zip(places.mean(1), images[torch.arange(len(images)), best]):
-        box = OffsetImage(255 - drawing.numpy(), zoom=1.2, cmap="gray", alpha=0.9)
+        box = OffsetImage(255 - drawing.numpy(), zoom=1.0, cmap="gray", alpha=0.9)
         axes.add_artist(AnnotationBbox(box, own.tolist(), pad=0.05, bboxprops={"lw": 0.4}))
     axes.set(xlabel="first main axis", ylabel="second")
     words = f"{len(features)} characters on two main axes, which keep {kept:.0%} of the variance."
     return fig, f"{words} In colour: characters {pair[0]} and {pair[1]}."
+
+
+def neighbours(features: Tensor, k_shot: int = 5) -> Tensor:
+    """The drawings nearest to each character's prototype, which is made from its first K drawings.
+
+    features: (classes, drawings, d). Returns as many places in the flattened pool as a character
+    has drawings left, nearest first: int64 (classes, drawings − K). The K are not looked at.
+    """
+    n, drawings, _ = features.shape
+    far = torch.cdist(features[:, :k_shot].mean(1), features.flatten(0, 1))
+    far = far.unflatten(1, (n, drawings))
+    far[torch.arange(n), torch.arange(n), :k_shot] = torch.inf
+    return far.flatten(1).topk(drawings - k_shot, largest=False).indices
+
+
+def neighbours_figure(
+    images: Tensor, found: Tensor, characters: list[int], k_shot: int = 5, most: int = 12
+) -> tuple[Figure, str]:
+    """Some characters' first K drawings and, beside them, the `most` nearest to their mean.
+
+    images: (classes, drawings, h, w); found: see `neighbours`. And in words.
+    """
+    fig, words = pictures.figure(8.8, 0.3 + 0.52 * len(characters)), []
+    left, right = fig.subplots(1, 2, width_ratios=[k_shot, most])
+    left.imshow(pictures.sheet(images[characters, :k_shot].numpy(), gap=2))
+    row, column = found[characters, :most] // images.shape[1], found[characters, :most]
+    right.imshow(pictures.sheet(images[row, column % images.shape[1]].numpy(), gap=2))
+    size = images.shape[-1] + 2
+    for i, (character, classes) in enumerate(zip(characters, row.tolist())):
+        others = [j for j, c in enumerate(classes) if c != character]
+        frames = [square(j, i, size) for j in others]
+        right.add_collection(LineCollection(frames, colors=COLOR["after"], linewidths=2))
+        words.append(f"character {character}: {most - len(others)} of {most}")
+    for axes, key, title in (
+        (left, "support", "support"),
+        (right, "before", "nearest to it"),
+    ):
+        axes.set_title(title, color=INK[key], fontsize=10, loc="left")
+        axes.axis("off")
+    return fig, f"Of the drawings nearest to a prototype its own are: {'; '.join(words)}."
