@@ -232,7 +232,7 @@ swapped: return phi(z) => z, c = c, z; slope = torch.func.grad(phi)(c); return p
 no slope: - slope @ (z - c) => - 0 * slope @ (z - c)
     The slope is missing: this is φ(z) − φ(c).
 no base: phi(z) - phi(c) - slope => phi(z) - slope
-    φ(c) is missing: a divergence is zero when z is c.
+    The φ(c) is missing: a divergence is zero when z is c.
 sign: - slope => + slope
     The plane rises by ∇φ(c)ᵀ(z − c), and is subtracted; look at the sign of your last term.
 negative: return phi(z) - phi(c) - slope @ (z - c) => return phi(c) + slope @ (z - c) - phi(z)
@@ -440,8 +440,8 @@ def linear_classifier(prototypes):
     praise="On top of the features a ProtoNet is a linear layer: straight boundaries only.",
     hints=(
         "Expand −‖z − c‖² into three terms. Which of them is the same for every class?",
-        "−‖z‖² drops out. What is multiplied by z is the weight, the rest is the bias.",
-        "2c · z − ‖c‖²: `2 * prototypes`, and minus the sum of squares over `dim=1`.",
+        "The −‖z‖² drops out. What is multiplied by z is the weight, the rest is the bias.",
+        "With 2c · z − ‖c‖² left: `2 * prototypes`, and minus the sum of squares over `dim=1`.",
     ),
     symptom_hints={
         "no two": "the product in (a − b)² is counted twice.",
@@ -671,7 +671,9 @@ def judge_formula(fn: Callable, cases: list, right: Callable, known: dict) -> No
     except NotYet as wrong:
         require(wrong.symptom == "value", wrong.symptom, str(wrong))
         seen = [simulated(*case) for case in cases]
-        off = [abs(float(a) - s.mean()) / s.std() for a, s in zip(answers, seen)]
+        off = [abs(float(a) - s.mean()) / s.std() * 4000**0.5 for a, s in zip(answers, seen)]
+        text = "Your numbers are those of a simulation; give the formula, which is exact."
+        require(max(off) > 5, "simulation", text)
         worst = int(np.argmax(off))
         names = ("d", "sigma", "k_shot", "gap")
         given = ", ".join(f"{n}={v}" for n, v in zip(names, cases[worst]))
@@ -709,7 +711,8 @@ def expected_error(d, sigma, k_shot):
     ),
     symptom_hints={"unsquared": "with σ twice as large, lengths double; and squared lengths?"},
     alternatives=(error_of_each, error_as_tensor),
-    mutants=mutants_of(NOISE),
+    mutants=mutants_of(NOISE)
+    | {"simulation": lambda d, sigma, k_shot: simulated(d, 1.005 * sigma, k_shot).mean()},
 )
 
 
@@ -877,7 +880,7 @@ unequal = Exercise(
     difficulty=2,
     stub='''\
 def corrected(distances, counts, d, sigma):
-    """Squared distances without what the noise of each prototype adds to them on average.
+    """Squared distances without what the noise of each prototype adds on average.
 
     distances: float64 (points, n_way), from each point to each class's prototype, the
     mean of counts[k] points with d features of independent noise, standard deviation

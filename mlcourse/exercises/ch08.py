@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from ..evaluation import accuracy, estimate
 from ..learners import protonet
-from ..tasks import Characters, Points
+from ..tasks import Characters, Episode, Points
 from .ch07 import CUT, drawn, judge_flow, number, read_table
 from .engine import (
     Chapter,
@@ -177,6 +178,8 @@ def judge_episode(fn: Callable) -> None:
     """One shot and several, one query and several; then the gradient."""
     cases = [loss_case(*size) for size in ((3, 2, 2), (5, 1, 3), (2, 4, 1), (4, 3, 3))]
     answers = [watched(fn, case[0], case[1:3], case[3]) for case in cases]
+    text = "Your function leaves the net in evaluation mode: the training loop sets the mode."
+    require(all(case[0].training for case in cases), "mode", text)
     found = [read_numbers(answer, "one number", one=True) for answer in answers]
     judge_answers(found, cases, episode_loss, LOSING, number, ("your loss",), 1e-6)
 
@@ -236,6 +239,7 @@ def episode_loss(net, support, query, n_way):
     mutants=mutants_of(LOSING)
     | mutants_of(LOSING_GRAPH)
     | {
+        "mode": lambda net, *case: episode_loss(net.eval(), *case),
         "net changed": loss_with_a_step,
         "backward": loss_with_backward,
         "input changed": loss_in_place,
@@ -328,6 +332,20 @@ LEAVING["factor"] = (
 )
 
 
+def one_out_of_every_class(features, labels, n_way):
+    """Leaves out the j-th point of every class in the rows of all j-th points."""
+    place = torch.stack([(labels[:i] == labels[i]).sum() for i in range(len(labels))])
+    rows = []
+    for z, j in zip(features, place):
+        c = [features[(place != j) & (labels == k)].mean(0) for k in range(n_way)]
+        rows.append(((z - torch.stack(c)) ** 2).sum(1))
+    return torch.stack(rows)
+
+
+LEAVING["one of every class"] = (
+    one_out_of_every_class,
+    "Every class has lost a point in your rows; only the point's own class does.",
+)
 EMPTY = "A class has no point left in some rows: leave out the one point alone, not its class."
 
 
@@ -357,7 +375,7 @@ one_out = Exercise(
     difficulty=2,
     stub='''\
 def leave_one_out(features, labels, n_way):
-    """Each point's squared distances to the class means, (points, n_way), made without it.
+    """Each point's squared distances to class means made without it, (points, n_way).
 
     features: float64 (points, d). labels: int64 (points,), 0 to n_way - 1 in any order,
     each at least twice, not equally often. The mean of a point's own class leaves the
@@ -370,7 +388,8 @@ def leave_one_out(features, labels, n_way):
     praise="Every support point has become a query, and none of them sits in its own prototype.",
     hints=(
         "One row at a time: which points make the prototypes for the row of point i?",
-        "`torch.arange(len(labels)) != i` keeps all points but i; `&` joins it with `labels == k`.",
+        "`torch.arange(len(labels)) == i` is true for i alone; `~` turns it round, `&` joins it "
+        "with `labels == k`.",
         "`features[kept & (labels == k)].mean(0)` for each k, then the squared distances of z.",
     ),
     symptom_hints={
@@ -476,7 +495,7 @@ def evaluate_case(tasks: int, n_way: int, k_shot: int, n_query: int, mode: str) 
         images = [images_of(row, seed=31 * t, noise=1.5) for t, row in enumerate(rows)]
         noise = 1.5 * drawn(tasks, len(rows[0]), 1, 3, 4, seed=per_class)
         sides.append(Points(torch.stack(images) + noise, torch.stack(rows)))
-    return mode, tuple(sides), n_way
+    return mode, Episode(*sides), n_way
 
 
 def net_of(case: tuple) -> nn.Module:
@@ -491,7 +510,7 @@ def mean_and_width(fn: Callable, case: tuple) -> Tensor:
 def read_pair(answer) -> Tensor:
     """The mean and the half width, also from the course's own `Estimate`."""
     pair = answer[:2] if isinstance(answer, tuple) and hasattr(answer, "half_width") else answer
-    two = to_tensor(pair) is not None and isinstance(pair, (tuple, list, Tensor))
+    two = to_tensor(pair) is not None and isinstance(pair, (tuple, list, Tensor, np.ndarray))
     two = two and len(to_tensor(pair).shape) == 1 and len(pair) == 2
     text = f"Your function returned {describe(answer)}; return two numbers, mean and half width."
     require(bool(two), "return", text)
@@ -541,6 +560,8 @@ def judge_evaluate(fn: Callable) -> None:
             lambda norm, x, seen=seen: seen.append((norm.training, torch.is_grad_enabled()))
         )
         answers.append(watched(fn, net, *case[1:]))
+        text = "Your function leaves gradients switched off for everybody: `with torch.no_grad():`."
+        require(torch.is_grad_enabled(), "gradients off", text)
         forwards.append(seen)
         keep.remove()
     found = [read_pair(answer) for answer in answers]
@@ -573,6 +594,11 @@ def evaluate_in_place(net, episodes, n_way):
     return answer
 
 
+def evaluate_switched_off(net, episodes, n_way):
+    torch.set_grad_enabled(False)
+    return evaluate(net, episodes, n_way)
+
+
 def evaluate_frozen(net, episodes, n_way):
     return evaluate(net.requires_grad_(False), episodes, n_way)
 
@@ -590,13 +616,13 @@ evaluation = Exercise(
     difficulty=3,
     stub='''\
 def evaluate(net, episodes, n_way):
-    """The mean accuracy over tasks and the half width of its 95 % interval, two numbers.
+    """Mean accuracy over tasks, and half the width of its 95 % interval: two numbers.
 
     episodes: (support, query), each (images, labels) with a leading dimension of
     tasks, as `pool.sample` gives them; every task is classified by its own prototypes.
     Batch norm uses its running statistics, which stay as they are, no graph is built,
     and afterwards net is in the mode, training or not, in which it came.
-    Half width: 1.96 standard errors over tasks; the standard deviation divides by n - 1.
+    The half: 1.96 standard errors over tasks; the standard deviation divides by n - 1.
     """
     raise NotImplementedError
 ''',
@@ -610,7 +636,7 @@ def evaluate(net, episodes, n_way):
         "One accuracy a task: its mean, and `1.96 * found.std() / len(found) ** 0.5`.",
     ),
     symptom_hints={
-        "broadcast": "(queries, 1) against (queries,) gives (queries, queries). Print the shapes.",
+        "broadcast": "shapes (queries, 1) and (queries,) make (queries, queries). Print them.",
         "queries counted": "a bad prototype spoils all queries of its task at once.",
     },
     alternatives=(evaluate_at_once, evaluate_by_counting),
@@ -622,6 +648,7 @@ def evaluate(net, episodes, n_way):
         "mode left": edited(evaluate, "net.train(was_training)", "pass"),
         "always training": edited(evaluate, "net.train(was_training)", "net.train()"),
         "graph": edited(evaluate, "torch.no_grad()", "torch.enable_grad()"),
+        "gradients off": evaluate_switched_off,
         "buffers": evaluate_and_reset,
         "input changed": evaluate_in_place,
         "backward": evaluate_frozen,
@@ -705,6 +732,8 @@ sorted labels: generator=generator)[:n_way]] => generator=generator)[:n_way]].so
     Labels follow the order of the characters in the pool; which gets which should be random.
 first characters: classes[torch.randperm(len(classes), generator=generator)[:n_way]] => classes[torch.randperm(n_way, generator=generator)]
     Some characters of an alphabet never come; all of them may.
+windows: classes[torch.randperm(len(classes), generator=generator)[:n_way]] => classes[(torch.randint(len(classes), (), generator=generator) + torch.randperm(n_way, generator=generator)) % len(classes)]
+    Characters that stand together in the pool come together: draw any n_way of an alphabet.
 first alphabet: chosen = large[torch.randint(len(large), (), generator=generator)] => chosen = large[0]
     Some alphabets that are large enough never come.
 more often: chosen = large[torch.randint(len(large), (), generator=generator)] => chosen = (n := pool.alphabet[torch.isin(pool.alphabet, large)])[torch.randint(len(n), (), generator=generator)]
@@ -774,7 +803,7 @@ def read_drawings(side: Points, pool: Characters, n_way: int) -> tuple[Tensor, T
     seen = (x * 255).round().to(torch.uint8)
     character, place = seen[:, 0, 0].long(), seen[:, 0, 1].long()
     known = bool((character < len(pool)).all() and (place < 20).all())
-    known = known and torch.equal(pool.images[character, place], seen)
+    known = known and torch.allclose(pool.images[character, place] / 255.0, x.float(), 0, 1e-6)
     text = "An image of yours is no drawing of the pool: return them as they are, divided by 255."
     require(known, "no drawings", text)
     y = side.y[0]
@@ -842,11 +871,18 @@ def judge_chances(tasks: list[dict], pool: Characters, n_way: int) -> None:
     told((chosen[large] - wanted).abs().max() < 6 * wanted**0.5, "more often")
     times = several["characters"].flatten().bincount(minlength=len(pool))
     told((times[large[pool.alphabet]] > 0).all(), "first characters")
+    sets = len(several["characters"].sort(1).values.unique(dim=0))
+    told(sets > 80, "windows")
     pairs = several["drawers"][..., 0]
     kinds, each = len(pairs.unique(dim=0)), [side.bincount(minlength=21)[1:] for side in pairs.T]
+    missing = [who for who in range(1, 21) if any(e[who - 1] == 0 for e in each)]
+    text = (
+        f"Drawer {missing[0] if missing else 0} never made a set in {len(tasks)} tasks: all 20 do."
+    )
+    require(not missing, "few drawers", text)
     text = f"In {len(tasks)} tasks {kinds} of the 380 pairs of drawers came, and about 200 should: "
     text += "draw one of all 20, then any other."
-    require(kinds > 170 and min(int(e.min()) for e in each) > 0, "few drawers", text)
+    require(kinds > 170, "tied drawers", text)
 
 
 def task_of(fn: Callable, pool: Characters, generator: torch.Generator, *n_way: int):
@@ -855,7 +891,8 @@ def task_of(fn: Callable, pool: Characters, generator: torch.Generator, *n_way: 
         return fn(pool, generator, *n_way)
     except Raised:
         plain = pool_of((25, 25), seed=3)
-        [fn(plain, seeded(seed), *n_way) for seed in range(10)]
+        for seed in range(10):
+            read_task(fn(plain, seeded(seed), *n_way), plain, *(n_way or (20,)))
         told(False, "too few")
 
 
@@ -894,6 +931,20 @@ def alphabet_in_place(pool, generator, n_way=20):
     return answer
 
 
+def alphabet_of_neighbours(pool, generator, n_way=20):
+    """The drawer of the query is the one after that of the support."""
+    (x, y), _ = within_alphabet(pool, generator, n_way)
+    shown = (pool.images[:, :, None] / 255 == x[0, 0]).flatten(3).all(3).any(2)
+    character, column = shown.nonzero()[0]
+    who = pool.drawer[character, column] % 20 + 1
+    members = [
+        (pool.images / 255 == image).flatten(2).all(2).any(1).nonzero() for image in x[0, :, 0]
+    ]
+    order = torch.randperm(n_way, generator=generator)
+    rows = [pool.images[members[i][0, 0]][pool.drawer[members[i][0, 0]] == who][0] for i in order]
+    return (x, y), (torch.stack(rows)[None, :, None] / 255, y[:, order])
+
+
 def alphabet_once(pool, generator, n_way=20):
     return within_alphabet(pool, seeded(generator.initial_seed()), n_way)
 
@@ -905,7 +956,7 @@ alphabet = Exercise(
     difficulty=3,
     stub='''\
 def within_alphabet(pool, generator, n_way=20):
-    """One task as Lake's: all characters from one alphabet, one drawing each in each set.
+    """One task as Lake's: characters of one alphabet, one drawing of each in each set.
 
     pool: `Characters`. The alphabet is any with n_way characters or more, all equally
     likely; the characters are n_way different ones of it. One of the 20 drawers
@@ -932,7 +983,11 @@ def within_alphabet(pool, generator, n_way=20):
     },
     alternatives=(alphabet_by_subset, alphabet_by_rejection),
     mutants=mutants_of(DRAWING)
-    | {"input changed": alphabet_in_place, "stands still": alphabet_once},
+    | {
+        "input changed": alphabet_in_place,
+        "stands still": alphabet_once,
+        "tied drawers": alphabet_of_neighbours,
+    },
 )
 
 check = Chapter("08", episode, one_out, evaluation, alphabet)
