@@ -227,13 +227,13 @@ with all_cores():
 
 # %%
 def evaluate(net, episodes, n_way):
-    """The mean accuracy over tasks and the half width of its 95 % interval, two numbers.
+    """Mean accuracy over tasks, and half the width of its 95 % interval: two numbers.
 
     episodes: (support, query), each (images, labels) with a leading dimension of
     tasks, as `pool.sample` gives them; every task is classified by its own prototypes.
     Batch norm uses its running statistics, which stay as they are, no graph is built,
     and afterwards net is in the mode, training or not, in which it came.
-    Half width: 1.96 standard errors over tasks; the standard deviation divides by n - 1.
+    The half: 1.96 standard errors over tasks; the standard deviation divides by n - 1.
     """
     raise NotImplementedError
 
@@ -356,7 +356,7 @@ pass
 
 # %%
 def within_alphabet(pool, generator, n_way=20):
-    """One task as Lake's: all characters from one alphabet, one drawing each in each set.
+    """One task as Lake's: characters of one alphabet, one drawing of each in each set.
 
     pool: `Characters`. The alphabet is any with n_way characters or more, all equally
     likely; the characters are n_way different ones of it. One of the 20 drawers
@@ -436,7 +436,7 @@ z, drawings = of_alphabet(name)
 
 # %%
 def leave_one_out(features, labels, n_way):
-    """Each point's squared distances to the class means, (points, n_way), made without it.
+    """Each point's squared distances to class means made without it, (points, n_way).
 
     features: float64 (points, d). labels: int64 (points,), 0 to n_way - 1 in any order,
     each at least twice, not equally often. The mean of a point's own class leaves the
