@@ -67,6 +67,8 @@ class NameControls(anywidget.AnyWidget):
     .mlcourse-lab .noUi-handle:focus-visible, .mlcourse-lab button:focus-visible,
     .mlcourse-lab .ui-slider-handle:focus-visible {
       outline: 3px solid #0072B2 !important; outline-offset: 2px; }
+    .mlcourse-stops .widget-readout {
+      max-width: none; width: auto; overflow: visible; white-space: nowrap; }
     .mlcourse-lab { border-left: 4px solid #0072B2; padding-left: 8px; }
     """
 
@@ -91,22 +93,21 @@ def slider(label: str, low, high, step, value, form: str = "") -> W.Widget:
 
 def stops(label: str, options: Sequence[float], value: float) -> W.SelectionSlider:
     """A slider over a few values, those that were recorded, say."""
-    control = W.SelectionSlider(
-        options=[(f"{option:g}", option) for option in options],
-        value=value,
-        description=label,
-        style={"description_width": "150px"},
-        layout=W.Layout(width="370px", margin="0 8px 0 0"),
-    )
-    control.add_class("mlcourse-stops")  # its readout cannot be written to
-    return control
+    return named_stops(label, {f"{option:g}": option for option in options}, value)
 
 
 def named_stops(label: str, names: dict[str, Any] | Sequence[str], value: Any) -> W.SelectionSlider:
     """A slider over named choices: {name: value}, or names that are their own values."""
-    control = stops(label, [0], 0)
-    control.options = [*names.items()] if isinstance(names, dict) else [(n, n) for n in names]
-    control.value = value
+    options = [*names.items()] if isinstance(names, dict) else [(name, name) for name in names]
+    longest = max(len(name) for name, _ in options)
+    control = W.SelectionSlider(
+        options=options,
+        value=value,
+        description=label,
+        style={"description_width": "150px"},
+        layout=W.Layout(width=f"{max(370, 290 + 7 * longest)}px", margin="0 8px 0 0"),
+    )
+    control.add_class("mlcourse-stops")  # its readout cannot be written to
     return control
 
 
