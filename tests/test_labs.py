@@ -10,7 +10,20 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch05, ch06, predict, slider
+from mlcourse.labs import (
+    Lab,
+    Preset,
+    ch00,
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch06,
+    ch08,
+    predict,
+    slider,
+)
 from mlcourse.labs.engine import LIVE, ends
 from mlcourse.learners import maml_runs
 from mlcourse.learners.transfer_runs import pretrained
@@ -24,6 +37,7 @@ def evaluation():
 
 @pytest.fixture(scope="module")
 def labs(evaluation):
+    small = load_characters(maml_runs.SIZE).evaluation
     return {
         "first": ch00.first_lab(),
         "episode": ch01.episode_lab(evaluation),
@@ -35,13 +49,16 @@ def labs(evaluation):
         "shrinkage": ch04.shrinkage_lab(),
         "adapting": ch05.adapting_lab(ch05.recorded_starts()),
         "training": ch05.training_lab(),
-        "task": ch06.task_lab(load_characters(maml_runs.SIZE).evaluation),
+        "task": ch06.task_lab(small),
         "comparison": ch06.comparison_lab(),
+        "prototypes": ch08.episode_lab(ch08.embeddings(small, evaluation), small),
+        "variants": ch08.variants_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
+NAMES += ["prototypes", "variants"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -398,10 +398,33 @@ def variants_words(data: Variants) -> str:
 
 
 VARIANTS_PRESETS = {
-    "cosine": Preset(
+    "distances": Preset(
         {"question": "distance"},
-        "Cosines divided by one number or another: read how far apart they are.",
-        lambda d: d.question == "distance" and "cosine" in d.scores,
+        "Plain cosine is over twenty points behind; divided by 0.1 it is within five.",
+        lambda d: (
+            d.question == "distance"
+            and d.leads["cosine"].high < -0.2
+            and d.leads["cosine / 0.1"].low > -0.05
+        ),
+    ),
+    "queries": Preset(
+        {"question": "queries a class"},
+        "Fewer queries make smaller episodes, and more of them: that is worth some points.",
+        lambda d: d.question == "queries a class" and d.leads["5"].high < 0 < d.leads["1"].low,
+    ),
+    "width": Preset(
+        {"question": "filters"},
+        "More filters are better in every training. They also take longer: no row counts seconds.",
+        lambda d: d.question == "filters" and max(d.seeds["32"]) < min(d.seeds["64"]),
+    ),
+    "one alphabet": Preset(
+        {"cell": "20-way 1-shot, one alphabet"},
+        "Characters of one alphabet: ten points lower or more, and an interval over 20 alphabets.",
+        lambda d: (
+            "alphabet" in d.cell
+            and max(e.high for e in d.scores.values()) < 0.8
+            and d.scores[d.base].n == 20
+        ),
     ),
 }
 
