@@ -20,6 +20,7 @@ from mlcourse.labs import (
     ch04,
     ch05,
     ch06,
+    ch07,
     ch08,
     predict,
     slider,
@@ -51,6 +52,8 @@ def labs(evaluation):
         "training": ch05.training_lab(),
         "task": ch06.task_lab(small),
         "comparison": ch06.comparison_lab(),
+        "plane": ch07.plane_lab(),
+        "shots": ch07.shots_lab(),
         "prototypes": ch08.episode_lab(ch08.embeddings(small, evaluation), small),
         "variants": ch08.variants_lab(),
     }
@@ -58,7 +61,7 @@ def labs(evaluation):
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
-NAMES += ["prototypes", "variants"]
+NAMES += ["plane", "shots", "prototypes", "variants"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -891,4 +891,4 @@ print(claims.tally())
 # ([Raghu and others 2020](https://arxiv.org/abs/1909.09157)); and on everything that can be
 # tuned in MAML, [Antoniou and others 2019](https://arxiv.org/abs/1810.09502).
 #
-# Next: 07 · ProtoNets, the mathematics.
+# Next: [07 · ProtoNets, the mathematics](07_protonets_the_mathematics.ipynb).

@@ -543,8 +543,9 @@ claim(share["untrained"].high < 0.12, "Untrained, pixels: under 12 %.", data=rea
 #
 # Nothing in the network knows how many classes there are, or which. So give it yours. Draw
 # a character in each column and a query on the left, with mouse, finger or pen; every
-# stroke is drawn on Omniglot's grid with a pen of Omniglot's width, then shrunk as its
-# pictures are. A cell that you leave alone keeps a drawing from the evaluation alphabets.
+# stroke is drawn on Omniglot's grid with a pen of Omniglot's width, moved to where its
+# drawings lie (the box switches that off) and shrunk as they are. A cell that you leave
+# alone keeps a drawing from the evaluation alphabets.
 #
 # What would you expect of a query that is none of your characters? Try it.
 

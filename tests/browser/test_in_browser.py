@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch08
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -86,6 +86,20 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ch06.COMPARISON_PRESETS,
         ["judged with", "compared with"],
     ),
+    "plane": (
+        "07_protonets_the_mathematics.ipynb",
+        "ch07.plane_lab()",
+        ch07.PLANE_PRESETS,
+        ["σ  spread of points", "K  shots", "x  ringed triangle", "y  ringed triangle"]
+        + ["distance", "T  temperature"],
+    ),
+    "shots": (
+        "07_protonets_the_mathematics.ipynb",
+        "ch07.shots_lab()",
+        ch07.SHOTS_PRESETS,
+        ["d  features", "Δ/σ  gap", "K₁  shots of class 1", "K₂  shots of class 2"]
+        + ["correction"],
+    ),
     "prototypes": (
         "08_protonets_on_omniglot.ipynb",
         "episode_lab(features, unknown)",
@@ -109,6 +123,7 @@ MINIMAL = "\n".join(  # the cells that the labs stand on
         "from mlcourse.runtime import start",
         "course = start('01', characters=True)",
         "evaluation = course.characters.evaluation",
+        "from mlcourse.labs import ch07",
         "from mlcourse.labs.ch05 import recorded_starts",
         "starts = recorded_starts()",
         "from mlcourse.labs import ch08",
