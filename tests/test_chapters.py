@@ -18,6 +18,7 @@ import mlcourse.labs.ch04
 import mlcourse.labs.ch05
 import mlcourse.labs.ch06
 import mlcourse.labs.ch07
+import mlcourse.labs.ch08
 import mlcourse.learners.maml
 import mlcourse.learners.protonet
 import mlcourse.learners.reptile
@@ -48,7 +49,8 @@ def names_in_signatures() -> set[str]:
     labs, learners = mlcourse.labs, mlcourse.learners
     modules = mlcourse.tasks, mlcourse.evaluation, mlcourse.tasks.quadratics, labs.ch00, labs.ch01
     modules = *modules, labs.ch02, labs.ch03, learners.protonet, learners.transfer
-    modules = *modules, labs.ch04, labs.ch05, labs.ch06, labs.ch07, learners.maml, learners.reptile
+    modules = *modules, labs.ch04, labs.ch05, labs.ch06, labs.ch07, labs.ch08
+    modules = *modules, learners.maml, learners.reptile
     public = [thing for m in modules for name, thing in vars(m).items() if name[0] != "_"]
     public += [f for t in public if inspect.isclass(t) for f in vars(t).values()]
     ours = [f for f in public if inspect.isfunction(f) and f.__module__.startswith("mlcourse")]

@@ -21,6 +21,7 @@ from mlcourse.labs import (
     ch05,
     ch06,
     ch07,
+    ch08,
     predict,
     slider,
 )
@@ -37,6 +38,7 @@ def evaluation():
 
 @pytest.fixture(scope="module")
 def labs(evaluation):
+    small = load_characters(maml_runs.SIZE).evaluation
     return {
         "first": ch00.first_lab(),
         "episode": ch01.episode_lab(evaluation),
@@ -48,16 +50,18 @@ def labs(evaluation):
         "shrinkage": ch04.shrinkage_lab(),
         "adapting": ch05.adapting_lab(ch05.recorded_starts()),
         "training": ch05.training_lab(),
-        "task": ch06.task_lab(load_characters(maml_runs.SIZE).evaluation),
+        "task": ch06.task_lab(small),
         "comparison": ch06.comparison_lab(),
         "plane": ch07.plane_lab(),
         "shots": ch07.shots_lab(),
+        "prototypes": ch08.episode_lab(ch08.embeddings(small, evaluation), small),
+        "variants": ch08.variants_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
-NAMES += ["plane", "shots"]
+NAMES += ["plane", "shots", "prototypes", "variants"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -100,6 +100,18 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ["d  features", "Δ/σ  gap", "K₁  shots of class 1", "K₂  shots of class 2"]
         + ["correction"],
     ),
+    "prototypes": (
+        "08_protonets_on_omniglot.ipynb",
+        "episode_lab(features, unknown)",
+        ch08.EPISODE_PRESETS,
+        ["features", "N  ways", "K  shots", "distance", "characters of", "task"],
+    ),
+    "variants": (
+        "08_protonets_on_omniglot.ipynb",
+        "variants_lab()",
+        ch08.VARIANTS_PRESETS,
+        ["trained with", "judged on"],
+    ),
 }
 SCENE = (  # of a lab that shows a number
     "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
@@ -114,6 +126,11 @@ MINIMAL = "\n".join(  # the cells that the labs stand on
         "from mlcourse.labs import ch07",
         "from mlcourse.labs.ch05 import recorded_starts",
         "starts = recorded_starts()",
+        "from mlcourse.labs import ch08",
+        "from mlcourse.tasks import load_characters",
+        "unknown = load_characters(20).evaluation",
+        "some = unknown.images.flatten(2)[..., ::25].float()  # for the shipped networks' features",
+        "features = dict.fromkeys(['pixels', 'untrained', 'half a minute', 'long run'], some)",
     ]
 )
 
