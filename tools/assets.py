@@ -197,6 +197,9 @@ def features_sine() -> None:
             [sine_features.flat(end.params) for end in ends]
         ).numpy()
         found[f"first/{rule}"] = np.array([end.losses[: sine_features.FIRST] for end in ends])
+    settings = product(sine_features.NOISES, sine_features.FREQUENCIES)
+    rows = torch.stack([sine_features.maml_medians(*setting) for setting in settings])
+    found["maml"] = rows.unflatten(0, (len(sine_features.NOISES), -1)).numpy()
     np.savez_compressed(paths.asset("features_sine.npz"), **found)
 
 

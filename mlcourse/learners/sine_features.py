@@ -20,6 +20,8 @@ SEEDS = (0, 1, 2)  # each with a start and training tasks of its own, those of `
 FIRST = 20  # losses that are kept, to compare a rerun with
 GRID = torch.linspace(-5, 5, 101, dtype=torch.float64)
 HEAD = ("4.weight", "4.bias")
+SHOTS, JUDGED = (1, 2, 3, 5, 10), 100  # of the waves that the explorer judges by
+NOISES, FREQUENCIES = (0.0, 0.1, 0.3, 1.0), (0.8, 1.0, 1.25, 1.5, 2.0)
 
 
 def start(n_features: int = 40, seed: int = 0) -> maml.Params:
@@ -145,3 +147,46 @@ def trained(rule: str = "features", seed: int = 0) -> tuple[maml.Params, Tensor]
         values, first = (file[f"{part}/{rule}"][seed] for part in ("rule", "first"))
     like = sine_runs.start() if rule == "MAML, tanh" else start()
     return unflat(values, like), torch.from_numpy(first)
+
+
+# ---------------------------------------------------------------- waves to judge by
+
+
+@cache
+def judged(noise: float, frequency: float) -> Episode:
+    """Waves A sin(ωx − φ), ten noisy support points at random places, the truth on GRID."""
+    draw, most = torch.Generator().manual_seed(77), max(SHOTS)
+    amplitude, phase = SineTasks().waves(JUDGED, draw)
+    x = 10 * torch.rand(JUDGED, most, 1, generator=draw, dtype=torch.float64) - 5
+    hum = noise * torch.randn(x.shape, generator=draw, dtype=x.dtype)
+    grid = GRID[:, None].expand(JUDGED, -1, -1)
+    heights = (amplitude * torch.sin(frequency * places - phase) for places in (x, grid))
+    return Episode(Points(x, next(heights) + hum), Points(grid, next(heights)))
+
+
+def medians(params: maml.Params, penalty: float, noise: float, frequency: float) -> Tensor:
+    """The median loss of the solved head over the judged waves, (SHOTS,); few points are the first
+    of many."""
+    support, query = judged(noise, frequency)
+    z, grid = features(params, support.x), features(params, GRID[:, None])
+    found = []
+    for k in SHOTS:
+        said = grid @ head(z[:, :k], support.y[:, :k], penalty)
+        found.append((said - query.y).square().mean((1, 2)).median())
+    return torch.stack(found)
+
+
+def maml_medians(noise: float, frequency: float) -> Tensor:
+    """The same of chapter 05's recorded MAML after ten steps, (SHOTS,)."""
+    params, (support, query) = sine_runs.trained("MAML").params, judged(noise, frequency)
+    few = [Episode(Points(support.x[:, :k], support.y[:, :k]), query) for k in SHOTS]
+    ends = [sine_runs.losses_along(params, episodes, sine_runs.INNER_LR)[-1] for episodes in few]
+    return torch.stack(ends).median(1).values
+
+
+@cache
+def recorded_maml(noise: float, frequency: float) -> Tensor:
+    """What `maml_medians` gave when the file was made."""
+    with np.load(paths.asset("features_sine.npz"), allow_pickle=False) as file:
+        row = file["maml"][NOISES.index(noise), FREQUENCIES.index(frequency)]
+    return torch.from_numpy(row)
