@@ -10,9 +10,22 @@ import pytest
 import torch
 
 from mlcourse import pictures
-from mlcourse.labs import Lab, Preset, ch00, ch01, ch02, ch03, ch04, ch05, ch06, predict, slider
+from mlcourse.labs import (
+    Lab,
+    Preset,
+    ch00,
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch06,
+    ch09,
+    predict,
+    slider,
+)
 from mlcourse.labs.engine import LIVE, ends
-from mlcourse.learners import maml_runs
+from mlcourse.learners import maml_runs, wave_recognition
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
 
@@ -37,11 +50,14 @@ def labs(evaluation):
         "training": ch05.training_lab(),
         "task": ch06.task_lab(load_characters(maml_runs.SIZE).evaluation),
         "comparison": ch06.comparison_lab(),
+        "recognition": ch09.recognition_lab(wave_recognition.recorded()),
+        "explorer": ch09.explorer_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
+NAMES += ["recognition", "explorer"]
 
 
 @pytest.mark.parametrize("name", NAMES)

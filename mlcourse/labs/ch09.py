@@ -249,6 +249,7 @@ class Explored(NamedTuple):
         return float(self.losses[SHOTS.index(k_shot)])
 
 
+@torch.no_grad()
 def in_span(params: Params) -> tuple[Tensor, float]:
     """sin and cos projected on the two strongest directions of the features, (101, 2); and which
     part of all the features' squares lies in the plane of sin and cos."""
@@ -260,6 +261,7 @@ def in_span(params: Params) -> tuple[Tensor, float]:
     return strongest @ (strongest.mT @ target), float(share)
 
 
+@torch.no_grad()
 def explored(
     params: Params, k_shot: int, penalty: float, noise: float, frequency: float
 ) -> Explored:
@@ -469,7 +471,7 @@ def features_figure(networks: dict[str, Params]) -> tuple[Figure, str]:
     fig, words = figure(8, 2.6), []
     for ax, (name, params) in zip(fig.subplots(1, len(networks), sharey=True), networks.items()):
         span, share = in_span(params)
-        z = record.features(params, record.GRID[:, None])
+        z = record.features(params, record.GRID[:, None]).detach()
         ax.plot(record.GRID, z, color=COLOR["before"], lw=0.6, alpha=0.6)
         ax.plot(CURVE, span, color=COLOR["pixels"])
         for wave in (CURVE.sin(), CURVE.cos()):
