@@ -181,7 +181,7 @@ def recognition_lab(embed: Embed) -> Lab:
         "k_shot": slider("K  shots", 1, MOST, 1, 5),
         "n_points": slider("points a shot", 1, MOST, 1, 5),
         "noise": stops("σ  noise", NOISES, 0.3),
-        "episode": slider("episode number", 1, 20, 1, 1),
+        "episode": slider("episode number", 1, 20, 1, 4),
     }
     title = "Which wave made these points?"
     return Lab(title, data, recognised_scene, controls, RECOGNITION_PRESETS, (9.0, 3.0))
@@ -429,10 +429,10 @@ EXPLORER_PRESETS = {
 # ---------------------------------------------------------------- pictures
 
 
-def opening_figure(episode: int = 1) -> tuple[Figure, str]:
+def opening_figure(episode: int = 4) -> tuple[Figure, str]:
     """Five waves by their points, and a question: which of them made these? With words."""
     data = recognised(waves.in_order, 5, 5, 0.3, episode)
-    fig = figure(8, 2.1)
+    fig = figure(8, 2.2)
     axes = fig.subplots(1, N_WAY + 1, sharey=True)
     for ax, letter, points in zip(axes, LETTERS, data.support):
         ax.plot(*points.T, "o", color=COLOR["support"], ms=3)
@@ -441,7 +441,7 @@ def opening_figure(episode: int = 1) -> tuple[Figure, str]:
     axes[-1].plot(*data.question.T, "D", **style)
     axes[-1].set_title("which one?", fontsize=10, weight="bold")
     for ax in axes:
-        ax.set(xlim=(-5, 5), xticks=(-4, 0, 4), ylim=(-6, 6))
+        ax.set(xlim=(-5, 5), xticks=(-4, 0, 4), ylim=(-5.5, 5.5), yticks=(-4, 0, 4))
     words = "25 noisy points of each of five waves, A to E, and five points of one of them."
     return fig, f"{words} They are of wave {LETTERS[data.answer]}."
 
@@ -451,7 +451,7 @@ def contenders_figure(found: dict[str, Estimate], guess: float | None = None) ->
     fig = figure(7, 0.5 * len(found) + 1.1)
     axes = fig.subplots()
     for row, (name, e) in enumerate(found.items()):
-        colour = "after" if "ProtoNet" in name else "before"
+        colour = MARKS.get(name, "before")
         axes.errorbar(
             100 * e.mean, row, xerr=100 * e.half_width, fmt="o", ms=7, color=COLOR[colour]
         )
