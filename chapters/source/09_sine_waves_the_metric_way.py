@@ -508,7 +508,7 @@ claim(yours[1].mean() < 0.1, "Yours with five points: below 0.1.", done=live.don
 
 # %% [markdown]
 # This is not a small difference. With the same tasks, the same number of steps and, but for
-# the last one, the same layers, the mean error is less than a third of MAML's with two points
+# the last one, layers of the same sizes, the mean error is less than a third of MAML's with two points
 # and less than a twentieth with five or ten. Nothing is wrong with MAML: its one step of α = 0.01 has to move 1761 weights in a direction that five
 # points suggest, and the solve finds the best 40 numbers there are.
 #
@@ -560,7 +560,9 @@ shares = {name: in_span(params)[1] for name, params in both.items()}
 print(f"sin and cos make {100 * shares['untrained']:.0f} % of the untrained features")
 little = shares["untrained"] < 0.1
 claim(little, "Untrained: less than a tenth of the features' squares.")
-claim(shares["yours"] > 0.9, "Trained: more than nine tenths.", done=live.done)
+claim(shares["yours"] > 0.5, "Yours: more than half.", done=live.done)
+kept = [in_span(sine_features.trained("features", s)[0])[1] for s in sine_features.SEEDS]
+claim(min(kept) > 0.9, "The three on file: more than nine tenths.")
 
 # %% [markdown]
 # The network was never shown sin or cos, only points. Yet nearly all that its features do is

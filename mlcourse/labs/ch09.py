@@ -441,7 +441,7 @@ def opening_figure(episode: int = 4) -> tuple[Figure, str]:
     axes[-1].plot(*data.question.T, "D", **style)
     axes[-1].set_title("which one?", fontsize=10, weight="bold")
     for ax in axes:
-        ax.set(xlim=(-5, 5), xticks=(-4, 0, 4), ylim=(-5.5, 5.5), yticks=(-4, 0, 4))
+        ax.set(xlim=(-5, 5), xticks=(-4, 0, 4), ylim=(-6.2, 6.2), yticks=(-4, 0, 4))
     words = "25 noisy points of each of five waves, A to E, and five points of one of them."
     return fig, f"{words} They are of wave {LETTERS[data.answer]}."
 
