@@ -405,7 +405,7 @@ def solved_with_offset(features, support, query, penalty):
 
 HEADS["offset"] = (
     solved_with_offset,
-    "Your head has an offset; this one has none, because waves do not need it.",
+    "Your head has an offset; the w that is asked for has none.",
 )
 HEAD_GRAPH = known_mistakes(
     solved_loss,
