@@ -178,13 +178,7 @@ run = LiveRun(step, 800, 8, "loss")
 # %% [markdown]
 # Every step sees four new episodes of five new waves. No wave is met twice, and no wave
 # of the test below has been met at all. A guess by chance has a loss of ln 5 = 1.61, and
-# that is where the curve will begin. Keep the untrained network's answers for later, so
-# that we see what training adds to the mere shape of the network. Then run it.
-
-# %%
-with torch.no_grad():
-    test = waves.sample(300, torch.Generator().manual_seed(1), n_query=10)
-    untrained = waves.accuracies(logits(*test), test.query)
+# that is where the curve will begin. Run it.
 
 # %% tags=["nbval-ignore-output"]
 run();
@@ -192,13 +186,17 @@ run();
 # %% [markdown]
 # Now 300 new episodes with ten queries a class. The contenders: *raw points*, nearest class
 # mean of the ten numbers, as they come and in order from left to right; the embedding
-# before and after training; and a **yardstick** that knows the formula. It fits
+# after training, and one without any, so that we see what training adds to the mere shape
+# of the network; and a **yardstick** that knows the formula. It fits
 # a sin x + b cos x through all 25 points of a class, by least squares, and names the class
 # whose fit is closest to the query's points.
 
 # %%
 from mlcourse.evaluation import estimate, paired_difference
 from mlcourse.tasks import Points
+
+
+test = waves.sample(300, torch.Generator().manual_seed(1), n_query=10)
 
 
 def nearest_mean(how):
@@ -211,7 +209,7 @@ with torch.no_grad():
     right = {
         "knows sin and cos": waves.accuracies(waves.by_formula(*test), test.query),
         "ProtoNet": waves.accuracies(logits(*test), test.query),
-        "ProtoNet, untrained": untrained,
+        "ProtoNet, untrained": nearest_mean(waves.start()),
         "raw, in order": nearest_mean(waves.in_order),
         "raw, as they come": nearest_mean(lambda sets: sets.flatten(-2)),
     }
@@ -487,6 +485,13 @@ medians = [torch.stack(v).median() for v in zip(*rows["features"])]
 claim(medians[0] < 0.03, "Two points: a median below 0.03.")
 
 # %%
+drawn = torch.stack([values[0] for values in rows["features"]]) < 0.1
+met = torch.stack([values[2] for values in rows["MAML, ten steps"]]) < 0.1
+share, other = drawn.double().mean(), met.double().mean()
+print(f"below 0.1: two points, features {share:.2f}; ten points, MAML {other:.2f}")
+claim(share > other, "Features with two points draw more waves than MAML with ten.")
+
+# %%
 def means(name):
     return torch.tensor([[v.mean() for v in one] for one in rows[name]]).mean(0)
 
@@ -522,7 +527,8 @@ claim(harder, "sin and cos, λ = 0.01: the mean is over ten medians.")
 # %% [markdown]
 # Is it the head, or is it tanh? Both matter. MAML with tanh is where MAML with ReLU is. And
 # solved on ReLU features the head wins clearly with five points and ten, but with *two* it
-# loses to MAML: it goes through both points, and between them goes astray.
+# loses to MAML: many mixtures of ReLU features go through two points, and the one with the
+# smallest weights need not look like a wave.
 
 # %%
 smooth = [sine_features.trained("MAML, tanh", s)[0] for s in sine_features.SEEDS]
@@ -684,11 +690,11 @@ curve = ends["on_support"][1]
 claim(max(curve[-40:]) < 0.01, "On the support: its own loss is below 0.01.")
 
 # %% [markdown]
-# The second curve is the most beautiful of the three, and means nothing.
+# The loss on the support set is the most beautiful of the three curves, and means nothing.
 #
-# **3 · An offset that nobody needs.** Libraries give a linear head an offset. Here the
-# waves have the mean zero, and the offset is a third unknown: with two points it has to be
-# guessed.
+# **3 · An offset that nobody needs.** Libraries give a linear head an offset. But our waves
+# are made of sin and cos, with nothing constant in them, and the offset is a third unknown:
+# two points cannot decide three.
 
 # %%
 from mlcourse.learners.closed_form import ridge
@@ -755,9 +761,9 @@ claim(torch.equal(started, right["ProtoNet"]), "w = 2c, b = −‖c‖²: ProtoN
 
 # %% [markdown]
 # A great deal, for features that were trained with distances: a class with a long prototype
-# wins too often. Two ways out: take more steps, or begin where the step should have led, at
-# w = 2c and b = −‖c‖². The latter is **ProtoMAML**. Chapter 06 found that its gradient
-# step then has little left to do.
+# wins too often. A way out is to begin where the step should have led, at w = 2c and
+# b = −‖c‖². This is **ProtoMAML**. Chapter 06 found that its gradient step then has little
+# left to do.
 #
 # *Exercise, about 10 minutes, ●●○:* the step from zero when classes have different numbers
 # of shots.
@@ -794,8 +800,8 @@ claim(gap < 1e-3, "λ = K / 2α: equal to 0.1 %.")
 #
 # A mean over points makes a vector of a set, and a ProtoNet on such vectors names waves
 # that it never met. A head that is solved on features, with the gradient through the solve,
-# learns that its tasks are two-dimensional and draws most waves from two points; MAML, with
-# as many tasks and steps, does not with ten. Away from that plane it has nothing. And the
+# learns that its tasks are two-dimensional and draws more waves from two points than MAML,
+# with as many tasks and steps, from ten. Away from that plane it has nothing. And the
 # two ways meet: a step from zero is a prototype classifier. The numbers of this run:
 
 # %% tags=["nbval-ignore-output"]

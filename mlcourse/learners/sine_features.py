@@ -43,8 +43,8 @@ def features(params: maml.Params, x: Tensor, activation: Callable = torch.tanh) 
 def head(z: Tensor, y: Tensor, penalty: float) -> Tensor:
     """Ridge regression without offset: z (…, points, d), y (…, points, 1) -> w (…, d, 1).
 
-    Solved in the smaller of the two spaces, d or points; `penalty` is above zero. Waves have mean
-    zero, so an offset, as `closed_form.ridge` has it, costs a point and gives nothing.
+    Solved in the smaller of the two spaces, d or points; `penalty` is above zero. Waves hold
+    nothing constant, so an offset, as `closed_form.ridge` has it, costs a point for nothing.
     Source: Bertinetto et al. (2019), equations 5 and 6.
     """
     few = z.shape[-2] < z.shape[-1]
