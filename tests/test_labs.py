@@ -22,11 +22,12 @@ from mlcourse.labs import (
     ch06,
     ch07,
     ch08,
+    ch09,
     predict,
     slider,
 )
 from mlcourse.labs.engine import LIVE, ends
-from mlcourse.learners import maml_runs
+from mlcourse.learners import maml_runs, wave_recognition
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
 
@@ -56,12 +57,15 @@ def labs(evaluation):
         "shots": ch07.shots_lab(),
         "prototypes": ch08.episode_lab(ch08.embeddings(small, evaluation), small),
         "variants": ch08.variants_lab(),
+        "recognition": ch09.recognition_lab(wave_recognition.recorded()),
+        "explorer": ch09.explorer_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
 NAMES += ["plane", "shots", "prototypes", "variants"]
+NAMES += ["recognition", "explorer"]
 
 
 @pytest.mark.parametrize("name", NAMES)

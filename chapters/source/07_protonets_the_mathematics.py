@@ -4,7 +4,8 @@
 # **By the end you will have shown that the nearest class mean under a Bregman divergence is
 # a linear classifier, and that shots buy off noise as 1/K.**
 #
-# About 75 minutes, and 45 more if you solve all seven exercises; section 10 is optional.
+# About 75 minutes, and 45 more if you solve all seven exercises; section 10 (6 more) is
+# optional.
 # For a 40-minute lecture take sections 1, 3, 4, 8 and 9 (running the cells of 2 on the way).
 
 # %%
@@ -85,15 +86,18 @@ claim(wilson(wrong, 2000)[1] < 0.01, "Of the other class under 1 of 100.")
 
 # %% [markdown]
 # Nearly all of them, and the rule looks so innocent. The picture has the reason in it: the
-# queries are farther from their own prototype than from the other. By section 9 you will be
-# able to compute these numbers, and to mend them with one term. First the rule itself.
+# queries are farther from their own prototype than from the other. In section 9 you will
+# work out on paper why, and mend it with one term. First the rule itself.
 
 # %% [markdown]
 # ## 2 · The rule
 # *10 minutes*
 #
-# Let z be the features of a drawing. The **prototype** cₖ of class k is the mean of the
-# features of its support points. A query z gets the probabilities
+# Let z be the features of a drawing; in chapter 01 they were its pixels, in chapter 02 a
+# trained network computed them. The **prototype** cₖ of class k is the mean of the
+# features of its support points. In a prototypical network
+# ([Snell and others 2017](https://arxiv.org/abs/1703.05175)) a query z gets the
+# probabilities
 #
 # **p(k | z) = exp(−‖z − cₖ‖²) / Σⱼ exp(−‖z − cⱼ‖²)**
 #
@@ -200,8 +204,9 @@ claim(same.all(), "One shot: nearest mean and nearest point are one rule.")
 # every place has the colour of its likeliest class, paler where it is less sure. The query
 # is the diamond. Move the ringed triangle, and watch the borders.
 #
-# Then look at the numbers under the bars and at the prototypes. How do w and b follow from
-# c? Section 4 asks.
+# The numbers under the bars are the weight w and the bias b of a linear layer, and on a
+# dashed line two of its outputs w·z + b are equal. Compare them with the prototypes. How
+# do w and b follow from c? Section 4 asks.
 
 # %%
 ch07.plane_lab()
@@ -226,7 +231,8 @@ claim(moved.query.argmax() == 2, "… and a triangle's when one triangle goes fa
 #
 # The term −‖z‖² is the same for all classes, so the softmax does not see it. What is left
 # has the form w·z + b. *Exercise, about 8 minutes, ●●○:* find w and b on paper, then write
-# them down.
+# them down. (Chapter 06 began ProtoMAML's steps with this layer. Can you do it without
+# looking?)
 
 # %%
 def linear_classifier(prototypes):
@@ -254,9 +260,16 @@ off = scores.log_softmax(-1) - protonet.log_probabilities(query.x, c)
 claim(off.abs().max() < 1e-10, "25 000 queries: the linear layer says the same.")
 
 # %% [markdown]
-# Chapter 06 had a relative of it. One step from a zero head gives weights along the class
-# means and *no* bias −‖c‖². The two agree about every query when all prototypes are equally
-# long.
+# Chapter 06 had a relative of it. One step from a zero head gives weights proportional to
+# cₖ − c̄, with c̄ the mean of all prototypes, and *no* bias −‖c‖². What c̄ adds is the same
+# for all classes, so the two agree about every query when all prototypes are equally long.
+
+# %%
+head = torch.zeros(5, 64, requires_grad=True)
+scores = support.x[0] @ head.T
+torch.nn.functional.cross_entropy(scores, support.y[0]).backward()
+off = -5 * head.grad - (c[0] - c[0].mean(0))
+claim(off.abs().max() < 1e-12, "One step, α = N = 5: the weights are cₖ − c̄.")
 
 # %%
 def names(scores):
@@ -272,8 +285,9 @@ claim(same.all(), "Equally long prototypes: the bias changes no name.")
 # ## 5 · Why the mean?
 # *10 minutes*
 #
-# Why not the median, or the point in the middle? It depends on the distance. Take a
-# strictly convex function φ. How far is φ(z) above the tangent that touches φ at c?
+# Why not the median, or the point in the middle? It depends on the distance. Take a smooth
+# and strictly convex function φ, one that curves upwards everywhere. How far is φ(z) above
+# the tangent (in several features, the tangent plane) that touches φ at c?
 #
 # **d(z, c) = φ(z) − φ(c) − ∇φ(c)·(z − c)**
 #
@@ -372,10 +386,10 @@ for name, phi in PHI.items():
     claim(off.abs().max() < 1e-12, f"{name}: a linear classifier.")
 
 # %% [markdown]
-# Distances that are *not* Bregman have other centres. Summed **unsquared** distances are
-# smallest at the **geometric median**, where the unit vectors to the points cancel; sums of
-# |differences| (**city block**) at the median of each coordinate. One far point pulls the
-# mean, and hardly moves the medians.
+# Two distances that are *not* Bregman divergences have other centres. Summed **unsquared**
+# distances are smallest at the **geometric median**, where the unit vectors to the points
+# cancel; sums of |differences| (**city block**) at the median of each coordinate. A far
+# point pulls the mean the more, the farther away it is. The medians hardly notice.
 
 # %%
 unsquared = search(lambda c: (seven - c).norm(dim=1).sum(), mean)
@@ -385,6 +399,14 @@ claim(pulls.norm() < 1e-6, "Unsquared: at the best centre the unit vectors cance
 claim((unsquared - mean).norm() > 0.2, "It is not the mean.")
 blocks = [(seven - c).abs().sum() for c in (median, mean, unsquared)]
 claim(blocks[0] < min(blocks[1:]), "City block: the coordinate median beats both.")
+
+# %%
+wild = seven.clone()
+wild[0, 0] = 40.0  # ten times as far
+again = search(lambda c: (wild - c).norm(dim=1).sum(), mean)
+claim((wild.mean(0) - mean).norm() > 5, "Ten times as far: the mean moves by over 5, …")
+claim((again - unsquared).norm() < 0.1, "… the geometric median by under 0.1, …")
+claim((wild.median(0).values == median).all(), "… the coordinate median not at all.")
 
 # %%
 found = {"mean": mean, "geometric median": unsquared, "coordinate median": median}
@@ -410,7 +432,7 @@ ours = protonet.log_probabilities(z, at, temperature=2.0)
 claim((bayes - ours).abs().max() < 1e-10, "T = 2σ²: the softmax is Bayes' rule.")
 
 # %% [markdown]
-# The other divergences are clouds, too. Counts with Poisson noise belong to z log z:
+# Other divergences belong to other clouds. For counts with Poisson noise it is z log z:
 
 # %%
 counts = torch.poisson(10 * seven, generator)
@@ -420,9 +442,10 @@ ours = (-torch.tensor(away)).log_softmax(-1)
 claim((bayes - ours).abs().max() < 1e-8, "Counts: the softmax of −d is Bayes' rule.")
 
 # %% [markdown]
-# Probabilities are **calibrated** when, among answers given with 80 %, 80 % are right. Over
-# all answers the mean of the largest probability must then equal the accuracy. Our clouds
-# have σ = 1, so T should be 2. Is it?
+# Probabilities are **calibrated** when, among answers given with 80 %, 80 % are right, and
+# so on for every other number. Over all answers the mean of the largest probability must
+# then equal the accuracy, and that is quickly looked up. Our clouds have σ = 1, so T should
+# be 2. Is it?
 
 # %%
 def overconfidence(prototypes, query, temperature):
@@ -433,7 +456,7 @@ def overconfidence(prototypes, query, temperature):
 
 exact, default = (overconfidence(centres, query, T) for T in (2.0, 1.0))
 off = max(-exact.low, exact.high)
-claim(off < 0.01, "True centres, T = 2σ²: calibrated, within 1 point.")
+claim(off < 0.01, "True centres, T = 2σ²: as sure as right, within 1 point.")
 claim(default.low > 0.03, "True centres, T = 1: over 3 points too sure.")
 
 # %%
@@ -446,12 +469,15 @@ claim(0.03 < many.low < many.high < five.low, "Of twenty: over 3, but fewer.")
 # %%
 apart = [squares(x[:, 0], x[:, 1]).mean() for x in (c, centres)]
 claim(20 < apart[0] - apart[1] < 30, "Prototypes are too far apart: 20 to 30, squared.")
+wide = overconfidence(c, query, 6.0)
+claim(max(-wide.low, wide.high) < 0.02, "Means of five, T = 6: within 2 points again.")
 
 # %% [markdown]
-# So the probabilities mean what they say for true centres and the right T only. Noise in
-# the prototypes makes classes look farther apart than they are. A network that is trained
-# with T = 1 can still help itself: it learns the *scale* of its features, and scaling z by s
-# is the same as dividing T by s².
+# So at T = 2σ² the probabilities mean what they say for true centres only. Noise in the
+# prototypes makes classes look farther apart than they are, and a larger T, here three
+# times as large, makes up for it. A network that is trained with T = 1 can find it by
+# itself: it learns the *scale* of its features, and scaling z by s is the same as dividing
+# T by s².
 
 # %%
 scaled = protonet.log_probabilities(3 * query.x, 3 * c, temperature=9.0)
@@ -471,9 +497,9 @@ claim(off.abs().max() < 1e-10, "Features times 3 and T times 9 cancel.")
 #
 # 2 (Σ pₖ cₖ − c of its class),
 #
-# where z itself has dropped out: it is as long as the prototypes are far apart. Unsquared,
-# it is a sum of unit vectors, weighted by the errors of the probabilities, and never longer
-# than 2.
+# where z is left in the pₖ only: the farther apart the prototypes, the longer it can be.
+# Unsquared, it is a sum of unit vectors, weighted by the errors of the probabilities, and
+# never longer than 2.
 
 # %%
 def pull(c, z, distance):
@@ -499,10 +525,10 @@ claim(off.abs().max() < 1e-12, "The formula is the gradient.")
 
 # %% [markdown]
 # This query is on the wrong side. Squared, its pull grows with the features; unsquared, it
-# does not. That is robust against a single wild point, and slow to learn from bad mistakes.
+# stays below 2. So a single wild point cannot pull hard, and neither can a bad mistake.
 #
-# **City block** (p = 1) has other winners. On the plane of section 3 we can count them. In
-# 64 features, whether that is better depends on the noise. For normal noise the squared
+# **City block** has other winners. On the plane of section 3 we can count them. In 64
+# features, whether that is better depends on the noise. For normal noise the squared
 # distance is right, as section 6 says. For Laplace noise, whose density is
 # exp(−|z − μ|/b)/2b, the city block is.
 
@@ -535,7 +561,8 @@ claim(heavy.low > 0.03, "… and with Laplace noise it gains over 3.")
 # **Cosine** forgets how long a vector is and keeps its direction. It has no −‖c‖², is no
 # Bregman divergence, and at T = 1 it cannot be sure: with five classes no probability
 # exceeds e²/(e² + 4) = 0.649. (With one shot and cosine, **matching networks**, in which
-# every support point votes for its class, are the same rule.) What about its winners?
+# every support point votes for its class, the softmax of its cosine being its weight, are
+# the same rule.) What about its winners?
 
 # %%
 from mlcourse.learners import matching
@@ -556,11 +583,15 @@ for found, words in ((cosine_20, "Twenty shots"), (far, "One shot, features + 10
     claim(max(-found.low, found.high) < 0.01, f"{words}: less than 1 either way.")
 
 # %% [markdown]
-# That is not what one often reads, so let us be fair to cosine. The length of a one-shot
-# prototype is nearly all noise, and −‖c‖² carries it into every score. Cosine drops it, as
-# long as the origin lies in the middle of the classes: far away from it the gain is gone. A
-# network may put the origin where it likes. On images the paper found cosine worse (Snell
-# and others, table 5, miniImageNet), and chapter 08 measures it on characters.
+# Why? The length of a one-shot prototype is mostly noise, and −‖c‖² carries it into every
+# score. Cosine drops it, as long as the origin lies in the middle of the classes: far away
+# from it the gain is gone. A network may put the origin where it likes. On images the paper
+# found cosine worse (Snell and others, table 5, miniImageNet), and chapter 08 measures it
+# on characters.
+
+# %%
+length, signal = ((v**2).sum(-1).mean() for v in (c1, centres))
+claim(signal < 0.15 * length, "One shot: over 0.85 of ‖c‖² is noise, on average.")
 
 # %% [markdown]
 # ## 8 · What a shot buys
@@ -591,11 +622,11 @@ for k_shot in (1, 5, 20):
 
 # %% [markdown]
 # And how many names are wrong? Take two classes, K shots each, Δ between the centres. Let u
-# be c₁ − c₂, a normal vector around δ, the difference of the centres, with variance 2σ²/K.
-# A query falls on the wrong side when u·v < 0, where v is the query seen from the middle of
-# the prototypes, around δ/2, with variance σ²(1 + 1/2K). The two are independent. So, given
-# u, the error is a value of Φ, the normal distribution function, and only the mean over u
-# is left:
+# be c₁ − c₂, a normal vector around δ, the difference of the centres, with variance 2σ²/K
+# in every feature. A query of class 1 falls on the wrong side when u·v < 0, where v is the
+# query seen from the middle of the prototypes: around δ/2, with variance σ²(1 + 1/2K). The
+# two are independent. So, given u, the error is a value of Φ, the normal distribution
+# function, and only the mean over u, E, is left:
 #
 # **error = E Φ(−u·δ / (2σ √(1 + 1/2K) ‖u‖))**
 
@@ -641,15 +672,20 @@ print(f"who knows the centres: {100 * ch07.bayes(3.0):.1f}")
 
 # %% [markdown]
 # The same gap, the same best possible error, and a very different price. In two features
-# five shots nearly suffice. In 64 the noise of all features adds up in ‖u‖, and shots are
-# what buys it off. For large K the error above the best is φ(Δ/2σ) (Δ/2σ)
-# (¼ + (d − 1) σ²/Δ²) / K, where φ is the normal density: proportional to **1/K**.
+# five shots come within 1.5 points of the best. In 64 the noise of all features adds up in
+# ‖u‖, and shots are what buys it off. For large K the error above the best is
+# Φ′(Δ/2σ) (Δ/2σ) (¼ + (d − 1) σ²/Δ²) / K, where Φ′ is the normal density: proportional to
+# **1/K**.
 
 # %%
 def excess(d, k_shot, gap=3.0):
     return float(ch07.error(d, gap, k_shot, k_shot)) - ch07.bayes(gap)
 
 
+claim(excess(2, 5) < 0.015, "Two features, five shots: within 1.5 points of the best.")
+claim(excess(64, 5) > 0.15, "64 features, five shots: over 15 points above it.")
+
+# %%
 density = Normal(0.0, 1.0).log_prob(torch.tensor(1.5)).exp()
 for d in (2, 64):
     theory = density * 1.5 * (1 / 4 + (d - 1) / 9)
@@ -664,7 +700,7 @@ show(*ch07.excess_figure(counted, 3.0))
 # the picture the line of 64 features is not there yet at the K that people use. And real
 # features need not be round clouds, all alike. A published ProtoNet on CIFAR-100 is right in
 # 44.3, 52.1, 57.6, 62.6 and 66.5 of 100 for K = 2, 4, 8, 16, 32 ([UvA course, tutorial
-# 16](https://uvadlc-notebooks.readthedocs.io/)). How fast do its gains shrink, and those of
+# 16](https://github.com/phlippe/uvadlc_notebooks)). How fast do its gains shrink, and those of
 # our clouds?
 
 # %%
@@ -672,15 +708,23 @@ cifar = torch.tensor([44.30, 52.07, 57.59, 62.56, 66.49])
 shots = torch.tensor([2, 4, 8, 16, 32])
 ours = -ch07.error(64, 3.0, shots, shots)
 
+
+def ratios(right):
+    gains = right.diff()
+    return gains[1:] / gains[:-1]
+
+
 # %%
 for name, right in (("CIFAR-100", cifar), ("64 features", ours)):
-    ratios = (right.diff()[1:] / right.diff()[:-1]).tolist()
-    print(f"{name:12} ", "  ".join(f"{ratio:.2f}" for ratio in ratios))
-    claim(min(ratios) > 0.55, f"{name}: each gain is over 0.55 of the one before.")
+    print(f"{name:12} ", "  ".join(f"{ratio:.2f}" for ratio in ratios(right)))
+    claim(ratios(right).min() > 0.55, f"{name}: each gain over 0.55 of the one before.")
+claim((ratios(ours).diff() < 0).all(), "64 features: the ratios fall every time.")
+claim((ratios(cifar).diff() > 0).any(), "CIFAR-100: they do not.")
 
 # %% [markdown]
-# Both are slower than 1/K. The clouds come nearer to one half with every doubling, CIFAR
-# does not: there, more shots go on paying.
+# Both are slower than 1/K. The clouds come nearer to one half with every doubling. The
+# three ratios of CIFAR show no such order, but they are few, come from one network, and
+# have no intervals.
 
 # %% [markdown]
 # ## 9 · Unequal shots
@@ -758,18 +802,18 @@ claim(abs(found.mean - mended[0]) < 2 * found.half_width, "Section 1's points ag
 
 # %% [markdown]
 # Not good, but fair: one shot in 64 features is little. In a balanced episode the wall is
-# equally high for all, so the usual benchmarks cannot see it. Your own data will. In the
-# linear classifier it sits in the bias: ‖c‖² overestimates ‖μ‖² by dσ²/K on average. And
-# the correction needs σ, which you have to estimate from the classes with several shots.
+# equally high for all, so balanced benchmarks cannot see it. Your own data may. In the
+# linear classifier it is the bias: ‖c‖² overestimates ‖μ‖² by dσ²/K on average. And the
+# correction needs σ, which you have to estimate from the classes with several shots.
 
 # %% [markdown]
 # ## 10 · What goes wrong (optional)
 # *6 minutes*
 #
 # **The root.** A [popular library](https://github.com/sicara/easy-few-shot-learning)
-# scores by `-torch.cdist`, the unsquared distance (`few_shot_classifier.py`, line 121).
-# The accuracies of a fixed network agree with the paper's rule. Its losses and gradients,
-# with which networks are trained, are those of section 7.
+# scores by `-torch.cdist`, the unsquared distance (`few_shot_classifier.py`, line 121 at
+# commit 8023ff4). The accuracies of a fixed network agree with the paper's rule. Its losses
+# and gradients, with which networks are trained, are those of section 7.
 
 # %%
 root = protonet.log_probabilities(query.x, c, protonet.unsquared)
@@ -802,9 +846,10 @@ claim(drop.low > 0.01, "25 queries: the accuracy falls by over 1 point.")
 print(f"wrong axis: accuracy {accuracy(names(wrong_axis), query.y).mean():.2f}")
 
 # %% [markdown]
-# **A stray `squeeze()`,** which chapter 06 met
-# ([issue 33](https://github.com/jakesnell/prototypical-networks/issues/33)): with one query
-# of each class, (5, 1) against (5,) compares every answer with every label.
+# **A stray `squeeze()`,** which chapter 06 met, is
+# [reported](https://github.com/jakesnell/prototypical-networks/issues/33) for the code of
+# the paper: with one query of each class, (5, 1) against (5,) compares every answer with
+# every label.
 
 # %%
 labels = torch.arange(5)
@@ -838,8 +883,9 @@ claim(abs(control.mean - 0.2) < 0.02, "Shuffled labels: chance, within 2 points.
 # The nearest mean under squared distance is the linear classifier w = 2c, b = −‖c‖², and
 # every Bregman divergence gives one, with the mean as the right centre. The softmax is
 # Bayes' rule for clouds of known centre and the right temperature; with estimated centres
-# it is too sure. A prototype is off by dσ²/K, the error above the best falls as 1/K once K
-# is large, and classes with fewer shots pay unless the term is subtracted.
+# it is too sure at that temperature. The squared error of a prototype is dσ²/K on average.
+# For round clouds the error above the best falls as 1/K once K is large, and classes with
+# fewer shots pay unless the term is subtracted.
 
 # %% tags=["nbval-ignore-output"]
 from mlcourse import claims

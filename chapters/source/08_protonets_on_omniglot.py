@@ -747,4 +747,4 @@ print(claims.tally())
 # question of people and machines after three years:
 # [Lake and others 2019](https://arxiv.org/abs/1902.03477).
 #
-# Next: 09 · Sine waves, the metric way.
+# Next: [09 · Sine waves, the metric way](09_sine_waves_the_metric_way.ipynb).

@@ -856,7 +856,7 @@ def judge_drawers(tasks: list[dict]) -> None:
 
 
 def judge_chances(tasks: list[dict], pool: Characters, n_way: int) -> None:
-    """Over many tasks: orders, labels, characters, alphabets and drawers come by chance."""
+    """Over many tasks: orders, labels, characters and alphabets come by chance."""
     several = {name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}
     place = torch.arange(n_way).expand(len(tasks), -1)
     orders = several["support"], several["query"]
@@ -873,16 +873,17 @@ def judge_chances(tasks: list[dict], pool: Characters, n_way: int) -> None:
     told((times[large[pool.alphabet]] > 0).all(), "first characters")
     sets = len(several["characters"].sort(1).values.unique(dim=0))
     told(sets > 80, "windows")
-    pairs = several["drawers"][..., 0]
-    kinds, each = len(pairs.unique(dim=0)), [side.bincount(minlength=21)[1:] for side in pairs.T]
-    missing = [who for who in range(1, 21) if any(e[who - 1] == 0 for e in each)]
-    text = (
-        f"Drawer {missing[0] if missing else 0} never made a set in {len(tasks)} tasks: all 20 do."
-    )
-    require(not missing, "few drawers", text)
+
+
+def judge_pairs(tasks: list[dict]) -> None:
+    """Every drawer makes a support and a query now and then, and with any other."""
+    pairs = torch.stack([task["drawers"][:, 0] for task in tasks])
+    counts = torch.stack([side.bincount(minlength=21)[1:] for side in pairs.T]).amin(0)
+    text = f"In {len(tasks)} tasks drawer {int(counts.argmin()) + 1} never made the support, or "
+    require(counts.min() > 0, "few drawers", f"{text}never the query: all 20 may.")
+    kinds = len(pairs.unique(dim=0))
     text = f"In {len(tasks)} tasks {kinds} of the 380 pairs of drawers came, and about 200 should: "
-    text += "draw one of all 20, then any other."
-    require(kinds > 170, "tied drawers", text)
+    require(kinds > 170, "tied drawers", f"{text}draw one of all 20, then any other.")
 
 
 def task_of(fn: Callable, pool: Characters, generator: torch.Generator, *n_way: int):
@@ -915,6 +916,7 @@ def judge_alphabet(fn: Callable) -> None:
     judge_drawers(tasks[:2])
     judge_drawers(many)
     judge_chances(many, pool, 5)
+    judge_pairs(many)
 
 
 def unchanged(pool: Characters, before: Characters) -> None:

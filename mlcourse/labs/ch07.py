@@ -166,7 +166,8 @@ def points(axes):
         small.append(axes.plot([], [], ms=6, mew=0.8, zorder=2, **style)[0])
         style = {**style, "mec": "black", "ms": 13, "mew": 2}
         large.append(axes.plot([], [], zorder=3, **style)[0])
-    ring = axes.plot([], [], "o", mfc="none", mec="black", ms=14, animated=True, zorder=4)[0]
+    style = {"mfc": "none", "mec": "black", "ms": 14, "clip_on": False}
+    ring = axes.plot([], [], "o", **style, animated=True, zorder=4)[0]
     style = {**moves, "color": COLOR["query"], "mec": "black", "ms": 10}
     axes.plot(*QUERY.mT.tolist(), "D", **style, zorder=4)
 
@@ -208,9 +209,11 @@ def plane_words(data: Plane) -> str:
     """The picture in words."""
     where = ", ".join(f"({x:.1f}, {y:.1f})" for x, y in data.prototypes.tolist())
     shares = ", ".join(f"{name} {p:.2f}" for name, p in zip(CLASSES, data.query.tolist()))
+    x, y = data.support[2, 0].tolist()
     return (
         f"Three classes on a plane, K = {data.support.shape[1]}, {data.distance} distance, "
-        f"T = {data.temperature:g}. Prototypes at {where}. Probabilities at the query: {shares}. "
+        f"T = {data.temperature:g}. Prototypes of {', '.join(CLASSES)} at {where}; the ringed "
+        f"triangle at ({x:.1f}, {y:.1f}). Probabilities at the query: {shares}. "
         f"The linear classifier of these prototypes names {100 * data.otherwise:.0f} % of the "
         "plane otherwise."
     )
@@ -515,7 +518,7 @@ SHOTS_PRESETS = {
     ),
     "unequal": Preset(
         {"gap": 4.0, "one": 1, "other": 20},
-        "One shot against twenty: 98.6 % of class 1 are given to class 2, and none of class 2.",
+        "One shot against twenty: 98.6 % of class 1 are misnamed, and under 0.1 % of class 2.",
         lambda d: near(d, 98.6, 0.0),
     ),
     "corrected": Preset(
@@ -582,9 +585,13 @@ def centres_figure(points: Tensor, centres: dict[str, Tensor]) -> tuple[Figure, 
         style = {"ls": "", "ms": 12, "mec": "black", "color": COLOR[colour]}
         axes.plot(*centre[:, None], mark, **style, label=name)
     axes.set(xlabel="feature 1", ylabel="feature 2")
-    axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), labelspacing=0.9)
+    rightmost = max(centres, key=lambda name: float(centres[name][0]))
     said = ", ".join(f"the {n} at ({c[0]:.2f}, {c[1]:.2f})" for n, c in centres.items())
-    return fig, f"{len(points)} points, one of them far to the right, and {said}."
+    return fig, (
+        f"{len(points)} points, one of them far to the right, and {said}. "
+        f"Farthest to the right of the centres stands the {rightmost}."
+    )
 
 
 def excess_figure(measured: dict[int, dict[int, Estimate]], gap: float) -> tuple[Figure, str]:

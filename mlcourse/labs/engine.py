@@ -37,30 +37,36 @@ class NameControls(anywidget.AnyWidget):
 
     _esm = """
     export default { render({ el }) {
-      const name = () => {
-        const lab = el.closest(".mlcourse-lab");
-        if (!lab || lab.dataset.named) return;
+      const nameAll = lab => {
         for (const row of lab.querySelectorAll(".widget-slider, .slider-container")) {
-          const text = row.closest(".widget-inline-hbox, .widget-hslider, .widget-slider")
-            ?.querySelector(".widget-label")?.textContent ?? "";
+          const box = row.closest(".widget-inline-hbox, .widget-hslider, .widget-slider");
+          const readout = box?.querySelector(".widget-readout");
+          const label = box?.querySelector(".widget-label")?.textContent;
           for (const handle of row.querySelectorAll("[role=slider], .ui-slider-handle")) {
-            handle.setAttribute("aria-label", text);
+            if (handle.dataset.named || !readout || !label) continue;
+            handle.dataset.named = "1";
+            handle.setAttribute("aria-label", label);
             handle.setAttribute("data-lm-suppress-shortcuts", "true");
-            const readout = row.closest(".widget-inline-hbox, .widget-hslider, .widget-slider")
-              ?.querySelector(".widget-readout");
             const tell = () => handle.setAttribute("aria-valuetext", readout.textContent);
-            if (readout) new MutationObserver(tell).observe(
+            new MutationObserver(tell).observe(
               readout, { childList: true, characterData: true, subtree: true });
-            if (readout) tell();
-            if (readout && row.closest(".mlcourse-stops")) readout.contentEditable = "false";
+            tell();
           }
+          if (readout?.isContentEditable && row.closest(".mlcourse-stops"))
+            readout.contentEditable = "false";
         }
+      };
+      const begin = () => {
+        const lab = el.closest(".mlcourse-lab");
+        if (!lab) return setTimeout(begin, 100);  // not on the page yet
         lab.setAttribute("role", "group");
         lab.addEventListener("keydown", e => e.stopPropagation());
-        if (lab.querySelector("[role=slider], .ui-slider-handle")) lab.dataset.named = "1";
+        new MutationObserver(() => nameAll(lab)).observe(lab, {
+          childList: true, subtree: true, attributeFilter: ["class", "contenteditable"] });
+        nameAll(lab);
       };
       el.style.display = "none";
-      for (const wait of [0, 300, 1500]) setTimeout(name, wait);
+      begin();
     } };
     """
     _css = """

@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -112,6 +112,18 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ch08.VARIANTS_PRESETS,
         ["trained with", "judged on"],
     ),
+    "recognition": (
+        "09_sine_waves_the_metric_way.ipynb",
+        "recognition_lab(embed)",
+        ch09.RECOGNITION_PRESETS,
+        ["K  shots", "points a shot", "σ  noise", "episode number"],
+    ),
+    "explorer": (
+        "09_sine_waves_the_metric_way.ipynb",
+        "explorer_lab()",
+        ch09.EXPLORER_PRESETS,
+        ["K  shots", "λ  penalty", "features", "meta-steps", "σ  noise", "ω  frequency"],
+    ),
 }
 SCENE = (  # of a lab that shows a number
     "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
@@ -131,6 +143,8 @@ MINIMAL = "\n".join(  # the cells that the labs stand on
         "unknown = load_characters(20).evaluation",
         "some = unknown.images.flatten(2)[..., ::25].float()  # for the shipped networks' features",
         "features = dict.fromkeys(['pixels', 'untrained', 'half a minute', 'long run'], some)",
+        "from mlcourse.learners.wave_recognition import recorded",
+        "embed = recorded()",
     ]
 )
 
