@@ -18,10 +18,13 @@ import mlcourse.labs.ch04
 import mlcourse.labs.ch05
 import mlcourse.labs.ch06
 import mlcourse.labs.ch07
+import mlcourse.labs.ch09
 import mlcourse.learners.maml
 import mlcourse.learners.protonet
 import mlcourse.learners.reptile
+import mlcourse.learners.sine_features
 import mlcourse.learners.transfer
+import mlcourse.learners.wave_recognition
 import mlcourse.tasks
 import mlcourse.tasks.quadratics
 from mlcourse.exercises import CHAPTERS, exercises_of
@@ -49,6 +52,7 @@ def names_in_signatures() -> set[str]:
     modules = mlcourse.tasks, mlcourse.evaluation, mlcourse.tasks.quadratics, labs.ch00, labs.ch01
     modules = *modules, labs.ch02, labs.ch03, learners.protonet, learners.transfer
     modules = *modules, labs.ch04, labs.ch05, labs.ch06, labs.ch07, learners.maml, learners.reptile
+    modules = *modules, labs.ch09, learners.sine_features, learners.wave_recognition
     public = [thing for m in modules for name, thing in vars(m).items() if name[0] != "_"]
     public += [f for t in public if inspect.isclass(t) for f in vars(t).values()]
     ours = [f for f in public if inspect.isfunction(f) and f.__module__.startswith("mlcourse")]

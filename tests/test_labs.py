@@ -21,11 +21,12 @@ from mlcourse.labs import (
     ch05,
     ch06,
     ch07,
+    ch09,
     predict,
     slider,
 )
 from mlcourse.labs.engine import LIVE, ends
-from mlcourse.learners import maml_runs
+from mlcourse.learners import maml_runs, wave_recognition
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
 
@@ -52,12 +53,15 @@ def labs(evaluation):
         "comparison": ch06.comparison_lab(),
         "plane": ch07.plane_lab(),
         "shots": ch07.shots_lab(),
+        "recognition": ch09.recognition_lab(wave_recognition.recorded()),
+        "explorer": ch09.explorer_lab(),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
 NAMES += ["plane", "shots"]
+NAMES += ["recognition", "explorer"]
 
 
 @pytest.mark.parametrize("name", NAMES)

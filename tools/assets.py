@@ -10,7 +10,15 @@ from tqdm import tqdm
 
 from mlcourse import paths
 from mlcourse.evaluation import estimate
-from mlcourse.learners import maml_runs, networks, protonet_runs, sine_runs, transfer
+from mlcourse.learners import (
+    maml_runs,
+    networks,
+    protonet_runs,
+    sine_features,
+    sine_runs,
+    transfer,
+    wave_recognition,
+)
 from mlcourse.learners import transfer_runs as record
 from mlcourse.learners.networks import conv4
 from mlcourse.tasks import Characters, load_characters, omniglot
@@ -229,12 +237,36 @@ def rules_sine() -> None:
     np.savez_compressed(paths.asset("rules_sine.npz"), **found)
 
 
+def features_sine() -> None:
+    """Features of sine waves with a solved head, on their way, for five sizes; and three rules."""
+    found = {}
+    for size in tqdm(sine_features.SIZES):
+        ways = [sine_features.flat(c.params) for c in sine_features.run(n_features=size)]
+        found[f"size/{size}"] = torch.stack(ways).numpy()
+    for rule in sine_features.RULES:
+        ends = [[*sine_features.run(rule, seed)][-1] for seed in tqdm(sine_features.SEEDS)]
+        found[f"rule/{rule}"] = torch.stack(
+            [sine_features.flat(end.params) for end in ends]
+        ).numpy()
+        found[f"first/{rule}"] = np.array([end.losses[: sine_features.FIRST] for end in ends])
+    settings = product(sine_features.NOISES, sine_features.FREQUENCIES)
+    rows = torch.stack([sine_features.maml_medians(*setting) for setting in settings])
+    found["maml"] = rows.unflatten(0, (len(sine_features.NOISES), -1)).numpy()
+    np.savez_compressed(paths.asset("features_sine.npz"), **found)
+
+
+def wave_embedding() -> None:
+    """A set embedding that says which wave made some points."""
+    networks.save(paths.asset("wave_embedding.npz"), embedding=wave_recognition.trained())
+
+
 MAKERS = {
     f.__name__: f
     for f in (
         *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
         *(runs_choice, runs_evaluation, runs_frozen, runs_inverted, runs_mixture),
-        *(runs_sine, rules_sine, maml_characters, protonets),
+        *(runs_sine, rules_sine, features_sine, wave_embedding, maml_characters),
+        protonets,
     )
 }
 

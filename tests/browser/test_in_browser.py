@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch09
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -100,6 +100,18 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ["d  features", "Δ/σ  gap", "K₁  shots of class 1", "K₂  shots of class 2"]
         + ["correction"],
     ),
+    "recognition": (
+        "09_sine_waves_the_metric_way.ipynb",
+        "recognition_lab(embed)",
+        ch09.RECOGNITION_PRESETS,
+        ["K  shots", "points a shot", "σ  noise", "episode number"],
+    ),
+    "explorer": (
+        "09_sine_waves_the_metric_way.ipynb",
+        "explorer_lab()",
+        ch09.EXPLORER_PRESETS,
+        ["K  shots", "λ  penalty", "features", "meta-steps", "σ  noise", "ω  frequency"],
+    ),
 }
 SCENE = (  # of a lab that shows a number
     "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
@@ -114,6 +126,8 @@ MINIMAL = "\n".join(  # the cells that the labs stand on
         "from mlcourse.labs import ch07",
         "from mlcourse.labs.ch05 import recorded_starts",
         "starts = recorded_starts()",
+        "from mlcourse.learners.wave_recognition import recorded",
+        "embed = recorded()",
     ]
 )
 
