@@ -255,7 +255,7 @@ plane: return phi(z) - phi(c) - slope @ (z - c) => return phi(c) + slope @ (z - 
 slope between: torch.func.grad(phi)(c) => torch.func.grad(phi)((z + c) / 2)
     Your slope is that half way between; the plane touches φ at c.
 once a coordinate: phi(z) - phi(c) - slope @ (z - c) => (phi(z) - phi(c) - slope * (z - c)).sum()
-    φ(z) − φ(c) is there once for every coordinate; sum the slope's products alone.
+    You count φ(z) − φ(c) once for every coordinate; sum the slope's products alone.
 mean of products: slope @ (z - c) => (slope * (z - c)).mean()
     You take the mean of the products; a scalar product sums them.
 second order: phi(z) - phi(c) - slope @ (z - c) => 0.5 * (z - c) @ torch.func.hessian(phi)(c) @ (z - c)
@@ -395,8 +395,6 @@ minus the weight: return 2 * prototypes, => return -2 * prototypes,
     Your weights are −2c; in −‖z − c‖² the product comes out as +2c · z.
 weight squared: -(prototypes**2) => -((2 * prototypes) ** 2)
     Your bias is −‖2c‖², the square of the weights; it is −‖c‖².
-all classes: -(prototypes**2).sum(1) => -(prototypes**2).sum().expand(len(prototypes))
-    Your bias sums over all classes, and is the same for all; each has its own ‖c‖².
 half the bias: -(prototypes**2).sum(1) => -(prototypes**2).sum(1) / 2
     Your bias is −½‖c‖², which goes with the weights c; with 2c it is −‖c‖².
 square of the sum: (prototypes**2).sum(1) => prototypes.sum(1) ** 2
@@ -909,10 +907,6 @@ all noises: d * sigma**2 / counts => (d * sigma**2 / counts).sum()
     You take off the noises of all prototypes; a distance has that of its own alone.
 sign lost: return distances - d * sigma**2 / counts => return (distances - d * sigma**2 / counts).abs()
     You take the absolute value; a corrected distance may be negative, and its order counts.
-integers: / counts => // counts
-    `//` rounds down to a whole number; divide by `/`.
-smallest: / counts => / counts.min()
-    You divide by the fewest shots for all classes; each has its own number.
 largest: / counts => / counts.max()
     You divide by the most shots for all classes; each has its own number.
 times: / counts => * counts

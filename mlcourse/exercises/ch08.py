@@ -919,21 +919,26 @@ def judge_drawers(tasks: list[dict]) -> None:
     told((hands[:, 0, 0] != hands[:, 1, 0]).all(), "same drawer")
 
 
+def judge_orders(several: dict, n_way: int) -> None:
+    """The places of the labels, of the query's in the support, and of the characters."""
+    support, query = several["support"], several["query"]
+    there = query.argsort(1).gather(1, support)
+    ranks = several["characters"].argsort(1).argsort(1)
+    kinds = [("in order", support), ("in order", query)]
+    kinds += [("same order", there), ("sorted labels", ranks)]
+    place = torch.arange(n_way).expand(len(support), -1)
+    for symptom, order in kinds:
+        told(not uneven(place, order, n_way), symptom)
+    for symptom, order in kinds:
+        seen = len(order.unique(dim=0))  # of 120, about 110 in 300 tasks; turns alone are five
+        text = f"{DRAWING[symptom][1]} In {len(support)} tasks {seen} orders of 120 came."
+        require(seen > 80, symptom, text)
+
+
 def judge_chances(tasks: list[dict], pool: Characters, n_way: int) -> None:
     """Over many tasks: orders, labels, characters, alphabets and drawers come by chance."""
     several = {name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}
-    place = torch.arange(n_way).expand(len(tasks), -1)
-    orders = several["support"], several["query"]
-    told(not any(uneven(place, order, n_way) for order in orders), "in order")
-    there = several["query"].argsort(1).gather(1, several["support"])
-    told(not uneven(place, there, n_way), "same order")
-    ranks = several["characters"].argsort(1).argsort(1)
-    told(not uneven(place, ranks, n_way), "sorted labels")
-    kinds = {"in order": several["support"], "same order": there, "sorted labels": ranks}
-    for symptom, order in (("in order", several["query"]), *kinds.items()):
-        seen = len(order.unique(dim=0))  # of 120, about 110 in 300 tasks; turns alone are five
-        text = f"{DRAWING[symptom][1]} In {len(tasks)} tasks of {n_way} points {seen} orders came."
-        require(seen > 80, symptom, text)
+    judge_orders(several, n_way)
     chosen = pool.alphabet[several["characters"][:, 0]].bincount(minlength=len(pool.alphabets))
     large = pool.alphabet.bincount() >= n_way
     told((chosen[large] > 0).all(), "first alphabet")
