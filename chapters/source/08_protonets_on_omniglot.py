@@ -399,14 +399,15 @@ claim(0 < min(votes_behind("20w5s")) <= max(votes_behind("20w5s")) < 0.02,
 
 # %% [markdown]
 # So most of the cosine's trouble was its missing temperature; with one it still trails.
-# The last two rows are the same method as long as there is one shot, and differ by up to
-# half a point all the same, since rounding sends long runs apart. Take no smaller
-# difference seriously: the lead of means over votes is hardly above it.
+# The last two rows are the same method as long as there is one shot. In single trainings
+# they differ all the same, by a few tenths of a point: rounding sends long runs apart. Take
+# no such difference seriously. The lead of means over votes is hardly above it.
 
 # %% [markdown]
 # And the *unsquared* distance, behind which stand no class mean and no linear layer, is a
-# little better here. Chapter 07 called it robust, and slow to learn from bad mistakes. Adam
-# makes all its steps about equally long, and may have taken the slowness away. (One rate
+# little better here. In chapter 07 no wild point could pull hard on it, and no bad mistake
+# either. Adam's steps hardly depend on the length of the gradient, which may mend the
+# second. (One rate
 # for all, chosen for the squared distance; with another an effect of this size may change
 # sides.) A derivation says what a loss *is*. Which one trains well in half a minute you
 # must ask the data.
