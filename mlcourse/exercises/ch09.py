@@ -513,7 +513,7 @@ head = Exercise(
     name="head",
     title="the loss after a solve",
     minutes=10,
-    difficulty=3,
+    difficulty=2,
     stub='''\
 def solved_loss(features, support, query, penalty):
     """The mean squared error on the query set of the head that the support set solves.
