@@ -81,8 +81,8 @@ claim(lead("pixels", "untrained", "20w5s").low > 0.02,
 #
 # Now play. Columns are classes, rows are the queries of a class; the darker a cell, the
 # more probable. Below each support drawing stands the *other* drawing that is nearest to
-# the prototype, framed in black if it shows another character. Two trained networks are on
-# the first slider; we come to them.
+# the prototype, framed in black if it shows another character. Two of the
+# features are trained networks; we come to them.
 
 # %% tags=["nbval-ignore-output"]
 from mlcourse.runtime import all_cores
