@@ -40,6 +40,19 @@ def means_in_place(z, y, n):
     return torch.stack([z[y == k][0] for k in range(n)])
 
 
+def means_from_float_buffer(z, y, n):
+    c = torch.zeros(n, z.shape[1])
+    for k in range(n):
+        c[k] = z[y == k].mean(0)
+    return c
+
+
+def slope_without_gradients(phi, z, c):
+    """Switches gradients off for everybody, the check as well."""
+    torch.set_grad_enabled(False)
+    return phi(z) - phi(c) - torch.func.grad(phi)(c) @ (z - c)
+
+
 def slope_by_backward(phi, z, c):
     at = c.detach().clone().requires_grad_()
     phi(at).backward()
@@ -80,6 +93,20 @@ def say_with_epsilon(z, c):
     return (near.softmax(1) + 1e-12).log()
 
 
+def say_from_floor(z, c):
+    near = (-((z[:, None] - c) ** 2).sum(-1)).softmax(1)
+    return torch.where(near > 0, near.log(), torch.full_like(near, -745.0))
+
+
+def say_from_float_buffer(z, c):
+    """Loops into a tensor of float32."""
+    near = torch.zeros(len(z), len(c))
+    for i in range(len(z)):
+        for k in range(len(c)):
+            near[i, k] = -((z[i] - c[k]) ** 2).sum()
+    return near.log_softmax(1)
+
+
 def say_unless_square(z, c):
     """Forgets the new dimension, and torch says so, but for as many points as classes."""
     return (-((z - c) ** 2)).log_softmax(1)
@@ -87,7 +114,22 @@ def say_unless_square(z, c):
 
 WRONG = [
     ("prototypes", means_by_blocks, "blocks"),
-    ("prototypes", means_by_sorting, "value"),
+    ("prototypes", means_by_sorting, "equal pieces"),
+    (
+        "prototypes",
+        lambda z, y, n: torch.stack([p.mean(0) for p in z[y.argsort()].chunk(n)]),
+        "equal shares",
+    ),
+    ("prototypes", lambda z, y, n: torch.cat([p[None] for p in means(z, y, n)]).data, "cut"),
+    ("prototypes", lambda z, y, n: list(means(z, y, n)), "cut"),
+    ("bregman", slope_without_gradients, "cut"),
+    ("bregman", lambda phi, z, c: phi(c) + torch.func.grad(phi)(c) @ (z - c), "plane"),
+    ("linear", lambda c: (2 * c, -(c**2).sum(1) / 2), "half the bias"),
+    ("linear", lambda c: (-2 * c, -(c**2).sum(1)), "minus the weight"),
+    ("probabilities", say_from_floor, "rounded"),
+    ("probabilities", say_from_float_buffer, "too coarse"),
+    ("distance", lambda d, s, k, g: d * (s + s / k**0.5) ** 2 + g**2, "deviations added"),
+    ("unequal", lambda r, n, d, s: r * n / (n + 1), "scaled"),
     ("prototypes", means_by_weights, "value"),
     ("prototypes", means_in_place, "input changed"),
     ("prototypes", lambda z, y, n: means(z, y, n).detach().numpy(), "cut"),
@@ -95,7 +137,7 @@ WRONG = [
     ("prototypes", lambda z, y, n: means(z, y, n).T, "transposed"),
     ("prototypes", lambda z, y, n: z.mean(0), "shape"),
     ("bregman", slope_by_backward, "slope cut"),
-    ("bregman", gram, "value"),
+    ("bregman", gram, "second order"),
     ("bregman", lambda phi, z, c: diverge(phi, c, z), "swapped"),
     ("bregman", lambda phi, z, c: diverge(phi, z, c).abs() + 1e-4, "value"),
     ("bregman", lambda phi, z, c: diverge(phi, z, c).item(), "cut"),
@@ -108,7 +150,7 @@ WRONG = [
     ("probabilities", say_by_division, "overflow"),
     ("probabilities", say_by_softmin, "unsquared"),
     ("probabilities", say_shifted, "overflow"),
-    ("probabilities", say_with_epsilon, "value"),
+    ("probabilities", say_with_epsilon, "rounded"),
     ("probabilities", lambda z, c: say(z, c).exp(), "probabilities"),
     ("probabilities", lambda z, c: say(c, z).T, "over the points"),
     ("probabilities", lambda z, c: say(z, c).squeeze(), "squeezed"),

@@ -52,6 +52,31 @@ def loss_all_in_all(net, support, query, n_way):
     return F.cross_entropy(-protonet.squared(z, c), y)
 
 
+def loss_of_one_graphless(net, support, query, n_way):
+    """Switches gradients off for everybody, the check as well."""
+    torch.set_grad_enabled(False)
+    return loss(net, support, query, n_way)
+
+
+def one_out_by_value(features, labels, n_way):
+    """Leaves out every point that equals point i."""
+    rows = []
+    for z in features:
+        kept = (features != z).any(1)
+        c = protonet.prototypes(features[kept], labels[kept], n_way)
+        rows.append(((z - c) ** 2).sum(1))
+    return torch.stack(rows)
+
+
+def one_out_never_back(features, labels, n_way):
+    labels, rows = labels.clone(), []
+    for i, z in enumerate(features):
+        labels[i] = -1
+        c = [features[labels == k].mean(0) for k in range(n_way)]
+        rows.append(((z - torch.stack(c)) ** 2).sum(1))
+    return torch.stack(rows)
+
+
 def one_out_by_zeroing(features, labels, n_way):
     rows = []
     for i in range(len(features)):
@@ -106,6 +131,27 @@ def lake_by_package(pool, generator, n_way=20):
     return [[part[pick][None] for part in side] for side in episode]
 
 
+def lake_backwards(pool, generator, n_way=20):
+    """The query stands in the reverse order of the support."""
+    (x, y), (u, v) = lake(pool, generator, n_way)
+    order = v[0].argsort()[y[0].flip(0)]
+    return (x, y), (u[:, order], v[:, order])
+
+
+def lake_in_turn(pool, generator, n_way=20):
+    """Each set begins somewhere and goes round by label."""
+    sides = []
+    for x, y in lake(pool, generator, n_way):
+        start = int(torch.randint(n_way, (), generator=generator))
+        order = y[0].argsort().roll(start)
+        sides.append((x[:, order], y[:, order]))
+    return sides
+
+
+def lake_in_half(pool, generator, n_way=20):
+    return [(x.half(), y) for x, y in lake(pool, generator, n_way)]
+
+
 def lake_of_nineteen(pool, generator, n_way=20):
     """Never the last drawer."""
     few = torch.where(pool.drawer == 20, 1, 0).argmax(1)
@@ -152,11 +198,15 @@ WRONG = [
     ("episode", lambda net, s, q, n: loss(net, s, q, n) * len(q[1]), "sum"),
     ("episode", lambda net, s, q, n: loss(net, s, (q[0], q[1].flip(0)), n), "value"),
     ("episode", lambda net, s, q, n: loss(net, (s[0].mul_(1.1), s[1]), q, n), "input changed"),
+    ("episode", loss_of_one_graphless, "cut"),
+    ("episode", lambda net, s, q, n: loss(net, s, q, n).detach().requires_grad_(), "cut"),
+    ("one_out", one_out_by_value, "equal points"),
+    ("one_out", one_out_never_back, "never back"),
     ("one_out", one_out_by_zeroing, "own count"),
     ("one_out", ch08.one_out_of_every_class, "one of every class"),
     ("one_out", lambda z, y, n: protonet.squared(z, protonet.prototypes(z, y, n)), "with it"),
     ("one_out", lambda z, y, n: one_out(z, y, n).sqrt(), "unsquared"),
-    ("one_out", lambda z, y, n: -one_out(z, y, n), "value"),
+    ("one_out", lambda z, y, n: -one_out(z, y, n), "minus"),
     ("one_out", lambda z, y, n: one_out(z, y, n).argmin(1), "own alone"),
     ("evaluate", evaluate_root_only, "mode kept"),
     ("evaluate", evaluate_half, "value"),
@@ -166,6 +216,10 @@ WRONG = [
     ("evaluate", lambda net, e, n: evaluate(net, e, n)[::-1], "value"),
     ("evaluate", lambda net, e, n: evaluate(net, (e[1], e[0]), n), "value"),
     ("evaluate", lambda net, e, n: evaluate(net.train(), e, n), "always training"),
+    ("evaluate", lambda net, e, n: (1 - evaluate(net, e, n)[0], evaluate(net, e, n)[1]), "errors"),
+    ("alphabet", lake_backwards, "same order"),
+    ("alphabet", lake_in_turn, "in order"),
+    ("alphabet", lake_in_half, "type"),
     ("alphabet", lake_by_package, "several drawers"),
     ("alphabet", ch08.alphabet_of_neighbours, "tied drawers"),
     ("alphabet", lake_of_nineteen, "few drawers"),
@@ -196,6 +250,16 @@ def loss_by_cdist(net, support, query, n_way):
 
 def evaluate_a_copy(net, episodes, n_way):
     return evaluate(copy.deepcopy(net), episodes, n_way)
+
+
+def evaluate_a_frozen_copy(net, episodes, n_way):
+    """Gradients are on, and nothing asks for them."""
+    frozen, accuracies = copy.deepcopy(net).eval().requires_grad_(False), []
+    for x, y, query_x, query_y in zip(*episodes[0], *episodes[1]):
+        c = protonet.prototypes(frozen(x), y, n_way)
+        hits = protonet.nearest_prototype(frozen(query_x), c) == query_y
+        accuracies.append(hits.double().mean())
+    return evaluation.estimate(torch.stack(accuracies))
 
 
 def evaluate_by_vmap(net, episodes, n_way):
@@ -231,6 +295,7 @@ RIGHT = [
     ("one_out", lambda z, y, n: one_out(z, y, n).numpy()),
     ("one_out", lambda z, y, n: one_out(z + 5, y, n).tolist()),
     ("evaluate", evaluate_a_copy),
+    ("evaluate", evaluate_a_frozen_copy),
     ("evaluate", evaluate_by_vmap),
     ("alphabet", lake_as_episode),
     ("alphabet", lambda p, g, n=20: lake(p, g, n)[::-1]),

@@ -127,7 +127,32 @@ def features_and_all(features, support, query, penalty):
     return head_by_package(features, support, query, penalty).item()
 
 
+def embed_by_a_copy(point_net, whole_net, sets, there):
+    """The second network's parameters are constants."""
+    z = ch09.embed_sets(point_net, lambda x: x, sets, there)
+    return torch.tanh(z @ whole_net.weight.detach() + whole_net.bias.detach())
+
+
+def head_without_gradients(features, support, query, penalty):
+    """Switches gradients off for everybody, the check as well."""
+    torch.set_grad_enabled(False)
+    return ch09.solved_loss(features, support, query, penalty)
+
+
+def embed_without_gradients(point_net, whole_net, sets, there):
+    torch.set_grad_enabled(False)
+    return ch09.embed_sets(point_net, whole_net, sets, there)
+
+
+def rounded_wave(x, y):
+    return [round(float(v), 2) for v in ch09.wave_through(x, y)]
+
+
 WRONG = [
+    ("embed", embed_by_a_copy, "whole cut"),
+    ("embed", embed_without_gradients, "whole cut"),
+    ("head", head_without_gradients, "cut"),
+    ("two_points", rounded_wave, "value"),
     ("embed", lambda p, w, s, t: w(p(s).mean(-2)), "mask ignored"),
     ("embed", lambda p, w, s, t: w((p(s) * t[..., None]).mean(-2)), "padding counted"),
     ("embed", embed_by_flattening, "order"),
@@ -139,7 +164,7 @@ WRONG = [
     ("head", head_of_a_library, "detached"),
     ("head", head_with_ridge, "offset"),
     ("head", features_and_all, "return"),
-    ("zero_head", two_steps, "value"),
+    ("zero_head", two_steps, "two steps"),
     ("zero_head", protomaml_start, "prototypes"),
     ("zero_head", lambda z, y, q, n, a: torch.zeros(4, n), "no step"),
 ]

@@ -49,7 +49,10 @@ def judge_flow(answers: list, cases: list, right: Callable, known: dict, leaves:
         return pulled(fn(*case), leaves(case))
 
     whole = all(isinstance(answer, Tensor) for answer in answers)
-    text = "The numbers are right, but they are not a tensor, and no gradient flows back."
+    text = (
+        "The numbers are right, but they are not one tensor, through which a gradient flows back: "
+    )
+    text += "stay with torch, and join tensors by `torch.stack`."
     require(whole, "cut", text)
     found = [pulled(answer, leaves(case)) for answer, case in zip(answers, cases)]
     judge_answers(found, cases, right, known, flow, ("the gradient",), 1e-6)
@@ -108,9 +111,17 @@ UNEQUAL = known_mistakes(
     """
 total: .mean(0) => .sum(0) * n_way / len(labels)
     You divide every class by the mean number of points; divide by its own number.
+equal shares: features[labels == k] => features[labels.argsort(stable=True)].tensor_split(n_way)[k]
+    You sort the points and cut them into parts of equal size; classes have other sizes.
+equal pieces: features[labels == k] => features[labels.argsort(stable=True)][len(labels) // n_way * k :][: len(labels) // n_way]
+    You take len(labels) // n_way points for each class; classes have other sizes.
+first count: .mean(0) => .sum(0) / (labels == 0).sum()
+    You divide every class by the number of points of class 0; divide by its own.
+last count: .mean(0) => .sum(0) / (labels == n_way - 1).sum()
+    You divide every class by the number of points of the last one; divide by its own.
 smallest class: features[labels == k] => features[labels == k][: int(labels.bincount().min())]
     You keep as many points of every class as the smallest one has; take the mean of all.
-""",
+""",  # noqa: E501
 )
 CUT_MEANS = known_mistakes(
     prototypes,
@@ -239,6 +250,18 @@ negative: return phi(z) - phi(c) - slope @ (z - c) => return phi(c) + slope @ (z
     This is minus the divergence; a convex φ lies above its tangent plane.
 z, not z - c: slope @ (z - c) => slope @ z
     The slope is multiplied by z; the plane starts at c, so take z − c.
+plane: return phi(z) - phi(c) - slope @ (z - c) => return phi(c) + slope @ (z - c)
+    This is the tangent plane at z; take it from φ(z).
+slope between: torch.func.grad(phi)(c) => torch.func.grad(phi)((z + c) / 2)
+    Your slope is that half way between; the plane touches φ at c.
+once a coordinate: phi(z) - phi(c) - slope @ (z - c) => (phi(z) - phi(c) - slope * (z - c)).sum()
+    You count φ(z) − φ(c) once for every coordinate; sum the slope's products alone.
+mean of products: slope @ (z - c) => (slope * (z - c)).mean()
+    You take the mean of the products; a scalar product sums them.
+second order: phi(z) - phi(c) - slope @ (z - c) => 0.5 * (z - c) @ torch.func.hessian(phi)(c) @ (z - c)
+    This is the second-order term alone; the divergence has all the higher ones.
+halved: return phi(z) - phi(c) - slope @ (z - c) => return (phi(z) - phi(c) - slope @ (z - c)) / 2
+    This is half of the divergence.
 symmetric: phi(z) - phi(c) - slope @ (z - c) => (torch.func.grad(phi)(z) - slope) @ (z - c)
     This is the divergence both ways, added; take the one of z from c.
 always squared: phi(z) - phi(c) - slope @ (z - c) => (z - c) @ (z - c)
@@ -246,7 +269,7 @@ always squared: phi(z) - phi(c) - slope @ (z - c) => (z - c) @ (z - c)
 return: slope @ (z - c) => slope * (z - c)
 not finite: slope @ (z - c) => slope @ (z - c) / 0
 value: slope @ (z - c) => 1.1 * slope @ (z - c)
-""",
+""",  # noqa: E501
 )
 DIVERGING_GRAPH = known_mistakes(
     divergence,
@@ -368,6 +391,12 @@ no bias: -(prototypes**2).sum(1) => torch.zeros(len(prototypes))
     The bias is missing: without −‖c‖² long prototypes win too often.
 farthest: return 2 * prototypes, -(prototypes**2).sum(1) => return -2 * prototypes, (prototypes**2).sum(1)
     Your scores are +‖z − c‖²: they prefer the farthest prototype.
+minus the weight: return 2 * prototypes, => return -2 * prototypes,
+    Your weights are −2c; in −‖z − c‖² the product comes out as +2c · z.
+weight squared: -(prototypes**2) => -((2 * prototypes) ** 2)
+    Your bias is −‖2c‖², the square of the weights; it is −‖c‖².
+half the bias: -(prototypes**2).sum(1) => -(prototypes**2).sum(1) / 2
+    Your bias is −½‖c‖², which goes with the weights c; with 2c it is −‖c‖².
 square of the sum: (prototypes**2).sum(1) => prototypes.sum(1) ** 2
     Your bias squares the sum of the coordinates; sum their squares.
 mean: -(prototypes**2).sum(1) => -(prototypes**2).mean(1)
@@ -504,6 +533,12 @@ halved: (-(differences**2) => (-0.5 * (differences**2)
     Your scores are −½‖z − c‖²: there is no ½ in a ProtoNet.
 no length: (-(differences**2).sum(2)) => (2 * features @ prototypes.T)
     The −‖c‖² is missing: 2c · z alone prefers long prototypes.
+scalar product: (-(differences**2).sum(2)) => (features @ prototypes.T)
+    Your scores are z · c; take minus the squared distances.
+over everything: .log_softmax(1) => .flatten().log_softmax(0).reshape(len(features), -1)
+    Your softmax runs over points and classes at once; every point's probabilities sum to one.
+base two: .log_softmax(1) => .log_softmax(1) / 0.6931471805599453
+    Your logarithms have the base 2; take natural ones.
 cosine: (-(differences**2).sum(2)) => torch.cosine_similarity(features[:, None], prototypes, 2)
     These are cosines; take the squared distances.
 other base: .log_softmax(1) => .log_softmax(1) / 2.302585092994046
@@ -553,6 +588,22 @@ def read_said(answer, case: tuple) -> Tensor:
     return read_table(answer, shape, "log-probabilities", known)
 
 
+def far_apart(answers: list, found: list, cases: list) -> None:
+    """Far points by the known mistakes; then bounds and digits, whatever made them."""
+    try:
+        judge_answers(found, cases, log_probabilities, SAYING_FAR, within=1e-7)
+    except NotYet as wrong:
+        require(wrong.symptom == "value", wrong.symptom, str(wrong))
+        right = [log_probabilities(*case).detach() for case in cases]
+        few = any(isinstance(a, Tensor) and a.dtype != D for a in answers)
+        near = all(bool(((a - b).abs() < 1e-6 * b.abs() + 1).all()) for a, b in zip(found, right))
+        require(not (few and near), "too coarse", SAYING_FAR["too coarse"][1])
+        bound = max(float(a.min()) for a in found)
+        cut = all(float(b.min()) < bound for b in right)
+        require(not cut or bound < -800, "rounded", SAYING_FAR["rounded"][1])
+        raise
+
+
 def judge_probabilities(fn: Callable) -> None:
     """Near points, one, as many as classes; then far ones; then the gradient."""
     cases = [said_case(*size) for size in ((7, 5, 3), (4, 4, 2), (6, 2, 1), (1, 3, 4))]
@@ -566,7 +617,7 @@ def judge_probabilities(fn: Callable) -> None:
     whole = all((t := to_tensor(a)) is None or t.isfinite().all() for a in others)
     require(whole, "overflow", text)
     found = [read_said(a, case) for a, case in zip(others, more)]
-    judge_answers(found, more, log_probabilities, SAYING_FAR, within=1e-7)
+    far_apart(others, found, more)
     judge_flow(answers + others, cases + more, log_probabilities, SAYING_GRAPH, list)
 
 
@@ -642,6 +693,12 @@ sum: / k_shot => * k_shot
     This grows with K, as for a sum of points; c is their mean.
 one less: / k_shot => / max(k_shot - 1, 0.5)
     You divide by K − 1; μ is the true centre here, not an estimate.
+length: d * sigma**2 / k_shot => d * sigma / k_shot**0.5
+    You have d standard deviations; what adds up are variances, σ²/K.
+root of features: d * sigma => d**0.5 * sigma
+    You have √d; there are d squares in ‖c − μ‖².
+two noises: return d => return 2 * d
+    This is the noise of two prototypes; μ has none.
 query too: / k_shot => * (1 + 1 / k_shot)
     The 1 is the noise of a query; here is none.
 features squared: d * sigma => d**2 * sigma
@@ -753,6 +810,14 @@ root of shots: 1 / k_shot => 1 / k_shot**0.5
     You divide by √K; that is how the standard deviation falls, the variance falls as 1/K.
 difference of noises: (1 + 1 / k_shot) => (1 - 1 / k_shot)
     You subtract one noise from the other; variances of independent noises add, also in z − c.
+deviations added: sigma**2 * (1 + 1 / k_shot) => (sigma + sigma / k_shot**0.5) ** 2
+    You add the standard deviations of z and c; of independent noises the variances add.
+square of the sum: return d * sigma**2 * (1 + 1 / k_shot) + gap**2 => return ((d * sigma**2 * (1 + 1 / k_shot)) ** 0.5 + gap) ** 2
+    You add lengths and square; the noise has no direction, so the squares add.
+two prototypes: (1 + 1 / k_shot) => (2 / k_shot)
+    This is the distance of two prototypes; z is a single point.
+gap with noise: + gap**2 => + gap**2 * (1 + 1 / k_shot)
+    The gap has no noise in it: (1 + 1/K) belongs to dσ² alone.
 minus: + gap**2 => - gap**2
     Your gap makes the distance smaller.
 twice: (1 + 1 / k_shot) => (1 + 1)
@@ -834,6 +899,16 @@ total: / counts => / counts.sum()
     You divide by the points of all classes; each prototype is a mean of its own.
 mean count: / counts => / counts.double().mean()
     You divide by the mean number of points: all classes lose the same, and nothing changes.
+scaled: distances - d * sigma**2 / counts => distances / (1 + 1 / counts)
+    You divide by 1 + 1/K; the noise of a prototype is added, so take dσ²/K off.
+common part back: / counts => / counts + (d * sigma**2 / counts).mean()
+    Your distances have the right differences, but the classes' mean noise is still in them.
+all noises: d * sigma**2 / counts => (d * sigma**2 / counts).sum()
+    You take off the noises of all prototypes; a distance has that of its own alone.
+sign lost: return distances - d * sigma**2 / counts => return (distances - d * sigma**2 / counts).abs()
+    You take the absolute value; a corrected distance may be negative, and its order counts.
+largest: / counts => / counts.max()
+    You divide by the most shots for all classes; each has its own number.
 times: / counts => * counts
     You multiply by the counts: few shots mean more noise, not less.
 shots forgotten: / counts => / 1

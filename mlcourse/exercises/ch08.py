@@ -124,10 +124,28 @@ blocks: features[y == k] => features.reshape(n_way, -1, features.shape[1])[k]
     You take the support labels to stand in blocks, 0, 0, 1, 1, …; they come in any order.
 query blocks: (-distances, query_y) => (-distances, query_y.sort().values)
     You take the query labels to stand in blocks, 0, 0, 1, 1, …; they come in any order.
+in turn: features[y == k] => features[k::n_way]
+    You take the support labels to stand in turn, 0, 1, 2, 0, 1, 2, …; they come in any order.
 first shot: features[y == k].mean(0) => features[y == k][0]
     Your prototypes are single drawings; take the mean of each class.
 sums: features[y == k].mean(0) => features[y == k].sum(0)
     Your prototypes are sums; take the mean of each class.
+medians: features[y == k].mean(0) => features[y == k].median(0).values
+    Your prototypes are medians; take the mean of each class.
+mean image: features[y == k].mean(0) => net(x[y == k].mean(0, keepdim=True))[0]
+    You take the mean of the images and its features; take the mean of the features.
+no softmax: return torch.nn.functional.cross_entropy(-distances, query_y) => return distances.gather(1, query_y[:, None]).mean()
+    This is the mean squared distance to the own prototype; without the others it is no loss.
+halved: (-distances, => (-distances / 2,
+    Your scores are −½‖z − c‖²: there is no ½ in a ProtoNet.
+city block: ** 2).sum(2) => ).abs().sum(2)
+    These are sums of absolute differences; square them.
+square of the sum: ** 2).sum(2) => ).sum(2) ** 2
+    You square the sum of the differences; sum their squares.
+scalar product: ((net(query_x)[:, None] - c) ** 2).sum(2) => -net(query_x) @ c.T
+    Your scores are z · c; take minus the squared distances.
+cosine: ((net(query_x)[:, None] - c) ** 2).sum(2) => -torch.cosine_similarity(net(query_x)[:, None], c, 2)
+    Your scores are cosines; take minus the squared distances.
 unsquared: .sum(2) => .sum(2).sqrt()
     Your distances are not squared: the same class wins, with other probabilities.
 mean over features: .sum(2) => .mean(2)
@@ -297,6 +315,20 @@ mean over features: .sum(1) => .mean(1)
     You take the mean over the features; ‖z − c‖² is the sum.
 blocks: (labels == k) => (labels.sort().values == k)
     You take the labels to stand in blocks, 0, 0, 1, 1, …; they come in any order.
+equal counts: [features[kept & (labels == k)].mean(0) for k in range(n_way)] => [features[labels == k].mean(0) for k in range(n_way)]; n = len(labels) // n_way; c[labels[i]] = (n * c[labels[i]] - z) / max(n - 1, 1)
+    You take each class to have len(labels) / n_way points; use its own number.
+others' means: .sum(1)) => .sum(1) * ((n := labels.bincount(minlength=n_way)) / (n - 1)).double() ** torch.where(torch.arange(n_way) == labels[i], 0, 2))
+    You stretch the distances to the other classes as well; only the own class has lost a point.
+upside down: features[kept & (labels == k)].mean(0) => (z + ((n := (labels == k).sum()) - 1) / n * (features[labels == k].mean(0) - z) if labels[i] == k else features[labels == k].mean(0))
+    Your own distances are shorter than those to means with the point in; without it they are longer.
+own is zero: .sum(1)) => .sum(1) * (torch.arange(n_way) != labels[i]))
+    The distance to the own class is zero in your rows; it has other points, and a mean.
+mean of distances: rows.append(((z - torch.stack(c)) ** 2).sum(1)) => rows.append(torch.stack([((z - features[kept & (labels == k)]) ** 2).sum(1).mean() for k in range(n_way)]))
+    You take the mean of the distances to the points; take the points' mean first.
+equal points: kept = torch.arange(len(labels)) != i => kept = (features != z).any(1)
+    Where two points are equal, both are left out of your rows; leave out point i alone.
+minus: .sum(1)) => .sum(1).neg())
+    These are minus the distances.
 last left out: != i => != len(labels) - 1
     You leave out the same point for all; leave each out of its own row.
 the next left out: != i => != (i + 1) % len(labels)
@@ -355,6 +387,11 @@ def read_one_out(answer, case: tuple) -> Tensor:
         lost = numbers.isnan()
         own = lost.any() and torch.equal(lost, one_hot(case[1], case[2]).bool())
         require(not own, "empty", EMPTY)
+        gone = lost.any(1)
+        gone = gone[-1] and not gone[0] and torch.equal(gone, gone.sort().values)
+        text = "The first rows have their numbers and the later ones have none: a point that was "
+        text += "left out of one row has to be back for the next."
+        require(not gone, "never back", text)
     known = {shape[::-1]: ("transposed", "A row is a point.")}
     known[shape[:1]] = "own alone", LEAVING["own alone"][1]
     return read_table(answer, shape, "distances", known)
@@ -364,6 +401,9 @@ def judge_one_out(fn: Callable) -> None:
     """Two points a class and more, equal counts and unequal ones, labels in any order."""
     sizes = ((2, 2, 2), 3), ((3, 5, 2, 4), 6), ((7, 2), 1), ((5,) * 3, 4), ((2, 9, 2), 2)
     cases = [one_out_case(*size) for size in sizes]
+    features, labels, _ = cases[4]
+    twins = (labels == 1).nonzero()[:2, 0]
+    features[twins[0]] = features[twins[1]]
     answers = [read_one_out(fn(*case), case) for case in cases]
     judge_answers(answers, cases, leave_one_out, LEAVING, within=1e-6)
 
@@ -401,6 +441,9 @@ def leave_one_out(features, labels, n_way):
     | {
         "shape": lambda features, labels, n_way: leave_one_out(features, labels, n_way)[None],
         "not finite": edited(leave_one_out, "torch.arange(len(labels)) != i", "labels < 0"),
+        "never back": edited(
+            leave_one_out, "torch.arange(len(labels)) != i", "torch.arange(len(labels)) > i"
+        ),
         "empty": edited(leave_one_out, "torch.arange(len(labels)) != i", "labels != labels[i]"),
     },
 )
@@ -465,6 +508,14 @@ one standard error: 1.96 * found => found
     This is one standard error; 95 % take 1.96 of them.
 whole width: 1.96 * found => 2 * 1.96 * found
     This is the whole width of the interval; return half of it.
+standard deviation alone: 1.96 * found.std() / len(found) ** 0.5 => found.std()
+    This is the standard deviation of single tasks; return 1.96 standard errors.
+variance: found.std() => found.var()
+    You take the variance; the standard error is made of the standard deviation.
+bounds: return found.mean(), 1.96 * found.std() / len(found) ** 0.5 => h = 1.96 * found.std() / len(found) ** 0.5; return found.mean() - h, found.mean() + h
+    These are the ends of the interval; return its middle and half its width.
+errors: return found.mean(), 1.96 => return 1 - found.mean(), 1.96
+    This is the part that is wrong; return the part that is right.
 n, not n - 1: found.std() => found.std(unbiased=False)
     Your standard deviation divides by n; divide by n − 1.
 queries counted: found.std() / len(found) ** 0.5 => (found.mean() * (1 - found.mean()) / episodes[1][1].numel()) ** 0.5
@@ -473,6 +524,18 @@ blocks: features[y == k] => features.reshape(n_way, -1, features.shape[1])[k]
     You take the support labels to stand in blocks, 0, 0, 1, 1, …; they come in any order.
 first shot: features[y == k].mean(0) => features[y == k][0]
     Your prototypes are single drawings; take the mean of each class.
+sums: features[y == k].mean(0) => features[y == k].sum(0)
+    Your prototypes are sums; take the mean of each class.
+leak: features = net(x) => y = torch.cat([y, query_y]); features = net(torch.cat([x, query_x]))
+    The queries are in their own prototypes; those are made of the support set alone.
+other tasks: features = net(x) => y = episodes[0][1].flatten(); features = net(episodes[0][0].flatten(0, 1))
+    Your prototypes are made of the drawings of all tasks; each task has its own.
+first prototypes: features = net(x) => y = episodes[0][1][0]; features = net(episodes[0][0][0])
+    All tasks are judged by the prototypes of the first one; each has its own.
+nearest drawing: (torch.cdist(net(query_x), c).argmin(1) == query_y) => (y[torch.cdist(net(query_x), features).argmin(1)] == query_y)
+    You choose the nearest drawing; choose the nearest prototype.
+scalar product: torch.cdist(net(query_x), c) => (-net(query_x) @ c.T)
+    You choose the largest z · c; choose the nearest prototype.
 farthest: .argmin(1) => .argmax(1)
     You choose the farthest prototype.
 percent: return found.mean(), 1.96 => found = 100 * found; return found.mean(), 1.96
@@ -518,7 +581,7 @@ def read_pair(answer) -> Tensor:
 
 
 def judge_forwards(cases: list, forwards: list) -> None:
-    """forwards: for each case, (training, gradients on) of every pass through its batch norm."""
+    """forwards: for each case, (training, builds a graph) of every pass through its batch norm."""
     modes = [{training for training, _ in seen} for seen in forwards]
     text = "Some images went through `net` in training mode: they moved the running statistics, "
     text += "and the rest was judged by what test tasks left there. Call `net.eval()` first."
@@ -556,8 +619,8 @@ def judge_evaluate(fn: Callable) -> None:
     ]
     for net, case in zip(nets, cases):
         seen = []
-        keep = net[2].register_forward_pre_hook(
-            lambda norm, x, seen=seen: seen.append((norm.training, torch.is_grad_enabled()))
+        keep = net[2].register_forward_hook(
+            lambda norm, x, z, seen=seen: seen.append((norm.training, z.requires_grad))
         )
         answers.append(watched(fn, net, *case[1:]))
         text = "Your function leaves gradients switched off for everybody: `with torch.no_grad():`."
@@ -791,7 +854,8 @@ def read_sides(answer, n_way: int) -> list[Points]:
         require(form == right, "shape", text)
         text = f"You return images of the type {str(x.dtype)[6:]} and labels of the type "
         text += f"{str(y.dtype)[6:]}; they should be float32 and int64."
-        require(x.is_floating_point() and y.dtype == torch.int64, "type", text)
+        real = x.dtype in (torch.float32, torch.float64)  # half precision has lost the pixels
+        require(real and y.dtype == torch.int64, "type", text)
     return [Points(x.double(), y) for x, y in pairs]
 
 
@@ -855,15 +919,26 @@ def judge_drawers(tasks: list[dict]) -> None:
     told((hands[:, 0, 0] != hands[:, 1, 0]).all(), "same drawer")
 
 
+def judge_orders(several: dict, n_way: int) -> None:
+    """The places of the labels, of the query's in the support, and of the characters."""
+    support, query = several["support"], several["query"]
+    there = query.argsort(1).gather(1, support)
+    ranks = several["characters"].argsort(1).argsort(1)
+    kinds = [("in order", support), ("in order", query)]
+    kinds += [("same order", there), ("sorted labels", ranks)]
+    place = torch.arange(n_way).expand(len(support), -1)
+    for symptom, order in kinds:
+        told(not uneven(place, order, n_way), symptom)
+    for symptom, order in kinds:
+        seen = len(order.unique(dim=0))  # of 120, about 110 in 300 tasks; turns alone are five
+        text = f"{DRAWING[symptom][1]} In {len(support)} tasks {seen} orders of 120 came."
+        require(seen > 80, symptom, text)
+
+
 def judge_chances(tasks: list[dict], pool: Characters, n_way: int) -> None:
     """Over many tasks: orders, labels, characters and alphabets come by chance."""
     several = {name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}
-    place = torch.arange(n_way).expand(len(tasks), -1)
-    orders = several["support"], several["query"]
-    told(not any(uneven(place, order, n_way) for order in orders), "in order")
-    told(not uneven(*orders, n_way), "same order")
-    ranks = several["characters"].argsort(1).argsort(1)
-    told(not uneven(place, ranks, n_way), "sorted labels")
+    judge_orders(several, n_way)
     chosen = pool.alphabet[several["characters"][:, 0]].bincount(minlength=len(pool.alphabets))
     large = pool.alphabet.bincount() >= n_way
     told((chosen[large] > 0).all(), "first alphabet")
@@ -878,10 +953,11 @@ def judge_chances(tasks: list[dict], pool: Characters, n_way: int) -> None:
 def judge_pairs(tasks: list[dict]) -> None:
     """Every drawer makes a support and a query now and then, and with any other."""
     pairs = torch.stack([task["drawers"][:, 0] for task in tasks])
-    counts = torch.stack([side.bincount(minlength=21)[1:] for side in pairs.T]).amin(0)
-    text = f"In {len(tasks)} tasks drawer {int(counts.argmin()) + 1} never made the support, or "
-    require(counts.min() > 0, "few drawers", f"{text}never the query: all 20 may.")
-    kinds = len(pairs.unique(dim=0))
+    kinds, each = len(pairs.unique(dim=0)), [side.bincount(minlength=21)[1:] for side in pairs.T]
+    for side, times in zip(("support", "query"), each):
+        who = int(times.argmin()) + 1
+        text = f"Drawer {who} never made a {side} set in {len(tasks)} tasks: each of the 20 does."
+        require(times.min() > 0, "few drawers", text)
     text = f"In {len(tasks)} tasks {kinds} of the 380 pairs of drawers came, and about 200 should: "
     require(kinds > 170, "tied drawers", f"{text}draw one of all 20, then any other.")
 

@@ -100,6 +100,12 @@ no second network: whole_net(z.sum(-2) / there.sum(-1, keepdim=True)) => z.sum(-
     This is the mean before `whole_net`; send it through.
 largest: z.sum(-2) / there.sum(-1, keepdim=True) => z.amax(-2)
     This is the largest of each feature; take the mean.
+largest there: z.sum(-2) / there.sum(-1, keepdim=True) => point_net(sets).masked_fill(~there.unsqueeze(-1), -torch.inf).amax(-2)
+    This is the largest of each feature over the points that are there; take the mean.
+mean first: whole_net(z.sum(-2) => whole_net(point_net((sets * there.unsqueeze(-1)).sum(-2) / there.sum(-1, keepdim=True))) if True else (z.sum(-2)
+    You take the mean of the points, and then `point_net`; send each point through it first.
+all sets: there.sum(-1, keepdim=True) => there.sum()
+    You divide by the points of all sets together; each set has its own number.
 return: return whole_net => return z, whole_net
 shape: .sum(-2) / there.sum(-1, keepdim=True) => .sum((-3, -2))
 value: / there.sum => / 1.1 / there.sum
@@ -160,10 +166,14 @@ def judge_embed(fn: Callable) -> None:
     alike = close(turned.detach().double(), answers[0].detach(), 1e-9)
     require(alike, "order", text)
     judge_answers([a.detach() for a in answers], cases, embed_sets, EMBEDDING, embedded, (), 1e-9)
-    ours = [pulled(embed_sets(*case), [case[0].weight]) for case in cases]
-    yours = [pulled(answer, [case[0].weight]) for answer, case in zip(answers, cases)]
-    text = "The numbers are right, but no gradient flows back to `point_net`: the graph was cut."
-    require(all(close(a, b, 1e-8) for a, b in zip(yours, ours)), "cut", text)
+    for net in (1, 0):
+        with torch.enable_grad():
+            ours = [pulled(embed_sets(*case), [case[net].weight]) for case in cases]
+        yours = [pulled(answer, [case[net].weight]) for answer, case in zip(answers, cases)]
+        name = ("point_net", "whole_net")[net]
+        text = f"The numbers are right, but no gradient flows back to `{name}`: the graph was cut."
+        symptom = ("cut", "whole cut")[net]
+        require(all(close(a, b, 1e-8) for a, b in zip(yours, ours)), symptom, text)
 
 
 embed = Exercise(
@@ -199,6 +209,7 @@ def embed_sets(point_net, whole_net, sets, there):
     | {
         "order": embed_positions,
         "cut": edited(embed_sets, "point_net(sets) *", "point_net(sets).detach() *"),
+        "whole cut": edited(embed_sets, "keepdim=True))", "keepdim=True)).detach()"),
         "input changed": edited(
             embed_sets, "z = point_net", "sets[~there] = 0.0\n    z = point_net"
         ),
@@ -236,6 +247,18 @@ def wave_by_complex(x, y):
 WAVES = known_mistakes(
     wave_through,
     """
+degrees: torch.atan2(-b, a) => torch.rad2deg(torch.atan2(-b, a))
+    Your phase is in degrees; x and φ are in radians.
+half a turn more: torch.atan2(-b, a) => torch.atan2(-b, a) + torch.pi
+    Your phase is half a turn off: this is minus the wave.
+arc cosine: torch.atan2(-b, a) => torch.acos(a / torch.hypot(a, b))
+    An arc cosine does not see the sign of the phase; `atan2` sees both signs.
+arc sine: torch.atan2(-b, a) => torch.asin(-b / torch.hypot(a, b))
+    An arc sine sees no phase beyond a quarter turn; `atan2` sees both signs.
+sine and cosine swapped: torch.stack([x.sin(), x.cos()], 1) => torch.stack([x.cos(), x.sin()], 1)
+    Your coefficients are exchanged: the one of sin x is A cos φ, that of cos x is −A sin φ.
+equations transposed: x.cos()], 1) => x.cos()], 0)
+    Your two equations are transposed: a row of the matrix is a point, sin x and cos x of it.
 phase upside down: torch.atan2(-b, a) => torch.atan2(b, a)
     Your phase has the wrong sign: A sin(x − φ) = A cos φ sin x − A sin φ cos x.
 coefficients swapped: torch.atan2(-b, a) => torch.atan2(a, -b)
@@ -274,8 +297,8 @@ def judge_waves(fn: Callable) -> None:
     cases = [
         wave_case(*values)
         for values in (
-            *((2.0, 0.7, 0.3, 1.9), (0.4, 2.5, -3.0, 4.2), (4.8, -1.2, 2.0, 1.0)),
-            *((1.5, -2.7, -4.5, -0.2), (3.0, 3.0, 0.5, 4.9), (1.0, 0.2, 4.0, -4.0)),
+            *((2.0137, 0.7071, 0.3, 1.9), (0.4321, 2.5, -3.0, 4.2), (4.8, -1.2345, 2.0, 1.0)),
+            *((1.5, -2.7183, -4.5, -0.2), (3.0, 3.0, 0.5, 4.9), (1.0, 0.2, 4.0, -4.0)),
         )
     ]
     what, answers = "amplitude and phase, two numbers", []
@@ -293,7 +316,7 @@ def judge_waves(fn: Callable) -> None:
     text = "Your amplitude is negative; A is above zero, and the phase turns the wave round."
     require(not negative, "negative", text)
     # a phase is right up to a full turn, unless the order of the two numbers is wrong
-    names = ("the amplitude", "the phase")
+    names = ("the amplitude", "the phase, less full turns,")
     turned = [on_circle(a) for a in answers]
     judge_answers(
         turned, cases, wave_through, WAVES, lambda f, c: on_circle(run(f, c)), names, 1e-6
@@ -381,6 +404,24 @@ penalty everywhere: torch.eye(z.shape[1], dtype=z.dtype) => torch.ones(z.shape[1
     You add the penalty to every number of the Gram matrix; only its diagonal gets it.
 sum: .square().mean() => .square().sum()
     This is the sum of the squared errors; return their mean.
+halved: .square().mean() => .square().mean() / 2
+    This is half of the mean squared error.
+absolute: .square().mean() => .abs().mean()
+    This is the mean absolute error; square the errors.
+broadcast: - query.y) => - query.y[:, 0])
+    A column less a row is a table: every answer was compared with every y.
+penalty counted: .square().mean() => .square().mean() + penalty * w.square().sum()
+    You added the penalty to the loss; it belongs to the solve alone.
+penalty halved: + penalty * => + penalty / 2 *
+    Your penalty is halved: neither term of the sum has a ½, so none is left.
+penalty doubled: + penalty * => + 2 * penalty *
+    Your penalty is doubled: both terms have a 2 in their gradients, and it cancels.
+penalty's root: + penalty * => + penalty**0.5 *
+    You added the root of the penalty; the root belongs to rows under Z, not to the Gram matrix.
+both solved: z = features(support.x) => q = len(query.x); support = Points(*map(torch.cat, zip(support, query))); z = features(support.x)
+    You solved on both sets, and the query set is the exam; solve on the support set.
+places: z = features(support.x) => features = lambda x: x; z = features(support.x)
+    You fitted the places x; send both sets through `features`.
 root: .square().mean() => .square().mean().sqrt()
     This is the root of the loss; return the mean squared error itself.
 no head: @ w - => .sum(1, keepdim=True) -
@@ -407,6 +448,19 @@ HEADS["offset"] = (
     solved_with_offset,
     "Your head has an offset; the w that is asked for has none.",
 )
+
+
+def solved_with_ones(features, support, query, penalty):
+    def longer(x):
+        return torch.cat([features(x), torch.ones(len(x), 1, dtype=x.dtype)], 1)
+
+    return solved_loss(longer, support, query, penalty)
+
+
+HEADS["column of ones"] = (
+    solved_with_ones,
+    "Your head has a bias, from a column of ones; the w that is asked for has none.",
+)
 HEAD_GRAPH = known_mistakes(
     solved_loss,
     """
@@ -416,6 +470,8 @@ cut: return (features(query.x) @ w - query.y) => return (features(query.x).detac
     The loss is right, but no gradient flows back to the features: the graph was cut.
 half a solve: w = torch.linalg.solve(gram, => w = torch.linalg.solve(gram.detach(),
     The loss is right, but the Gram matrix was taken for a constant: its gradient is missing.
+right side cut: z.mT @ support.y) => z.detach().mT @ support.y)
+    The loss is right, but Zᵀy was taken for a constant: its gradient is missing.
 query cut: features(query.x) @ w => features(query.x).detach() @ w
     The loss is right, but the features of the query points were taken for constants.
 """,  # noqa: E501
@@ -457,7 +513,7 @@ head = Exercise(
     name="head",
     title="the loss after a solve",
     minutes=10,
-    difficulty=3,
+    difficulty=2,
     stub='''\
 def solved_loss(features, support, query, penalty):
     """The mean squared error on the query set of the head that the support set solves.
@@ -527,6 +583,19 @@ def balanced_head(z, y, z_query, n_way, inner_lr):
     return inner_lr / n_way * z_query @ c.mT
 
 
+def two_steps(z, y, z_query, n_way, inner_lr):
+    """Two steps; the second starts where the first one ended."""
+    once = logits_after_step(z, y, z, n_way, inner_lr).softmax(1)
+    wrong = torch.nn.functional.one_hot(y, n_way).to(z.dtype) - once
+    more = inner_lr * (z_query @ z.mT + 1) @ wrong / len(z)
+    return logits_after_step(z, y, z_query, n_way, inner_lr) + more
+
+
+def squared_step(z, y, z_query, n_way, inner_lr):
+    members = torch.nn.functional.one_hot(y, n_way).to(z.dtype)
+    return 2 * inner_lr * (z_query @ z.mT + 1) @ members / (len(z) * n_way)
+
+
 STEPPING = known_mistakes(
     logits_after_step,
     """
@@ -536,6 +605,14 @@ uphill: return z_query @ w.mT + b => return -z_query @ w.mT - b
     Your step goes up the gradient; subtract it.
 sum: inner_lr * wrong.mT @ z / len(z), inner_lr * wrong.mean(0) => inner_lr * wrong.mT @ z, inner_lr * wrong.sum(0)
     This is a step on the sum of the losses; the loss is their mean.
+sorted: members = torch.nn.functional.one_hot(y, n_way) => members = torch.nn.functional.one_hot(y.sort().values, n_way)
+    You take the labels to stand in order; they come in any order.
+class means: w, b = inner_lr * wrong.mT @ z / len(z), inner_lr * wrong.mean(0) => w, b = inner_lr * (members / members.sum(0)).mT @ z, 0 * wrong.mean(0)
+    Your weights are α times the class means: a step on the mean loss has nₖ/n of them.
+means and shares: w, b = inner_lr * wrong.mT @ z / len(z), => w, b = inner_lr * (members / members.sum(0)).mT @ z,
+    Your bias is right; your weights are α times the class means, and nₖ/n is missing in them.
+over the classes: wrong.mT @ z / len(z), inner_lr * wrong.mean(0) => wrong.mT @ z / n_way, inner_lr * wrong.sum(0) / n_way
+    You divide by the number of classes; the mean loss divides by that of points.
 no rate: inner_lr * wrong.mT @ z / len(z), inner_lr * wrong.mean(0) => wrong.mT @ z / len(z), wrong.mean(0)
     Your step has the length one; multiply by α.
 bias at zero: + b => + 0 * b
@@ -550,6 +627,11 @@ not finite: / len(z) => / 0
 value: return z_query => return 1.1 * z_query
 """,  # noqa: E501
 ) | {
+    "two steps": (two_steps, "You took two steps of the gradient; take one."),
+    "squared error": (
+        squared_step,
+        "This is a step on the squared error; the loss is the cross-entropy.",
+    ),
     "prototypes": (
         protonet_head,
         "This is ProtoNet's head, w = 2c and b = −‖c‖²; a step from zero knows no ‖c‖².",

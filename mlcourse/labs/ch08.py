@@ -267,7 +267,7 @@ EPISODE_PRESETS = {
     ),
     "cosine": Preset(
         {"distance": "cosine"},
-        "Cosines lie between 0 and 2: many are right, and nobody is sure.",
+        "Cosine distances lie between 0 and 2: many are right, and nobody is sure.",
         lambda d: d.distance == "cosine" and d.shares.max() < 0.6 and d.score.mean > 0.5,
     ),
 }
@@ -368,6 +368,7 @@ def interval_rows(axes, colour: str):
     """A dot with its interval for each row, the number above it; rows without one are empty."""
     moves = [pictures.moving_interval(axes, COLOR[colour]) for _ in range(ROWS)]
     style = {"ha": "center", "fontsize": 9, "animated": True}
+    style["bbox"] = {"fc": "white", "ec": "none", "pad": 0.5}  # the zero line ends at a number
     texts = [axes.text(0, i - 0.28, "", **style) for i in range(ROWS)]
 
     def update(found: list[Estimate | None]) -> None:
@@ -415,7 +416,11 @@ VARIANTS_PRESETS = {
     "width": Preset(
         {"question": "filters"},
         "More filters are better in every training. They also take longer: no row counts seconds.",
-        lambda d: d.question == "filters" and max(d.seeds["32"]) < min(d.seeds["64"]),
+        lambda d: (
+            d.question == "filters"
+            and max(d.seeds["16"]) < min(d.seeds["32"])
+            and max(d.seeds["32"]) < min(d.seeds["64"])
+        ),
     ),
     "one alphabet": Preset(
         {"cell": "20-way 1-shot, one alphabet"},
@@ -486,7 +491,7 @@ def errors_figure(published: dict[str, float], ours: dict[str, Estimate]) -> tup
     for i, (name, value) in enumerate(published.items()):
         axes.plot([value], [i], "D", color=COLOR["truth"], ms=8)
         axes.text(value + 1.5, i, f"{value:g}", va="center")
-        words.append(f"{name} {value:g} %")
+        words.append(f"{name} {value:g} % (published)")
     for i, (name, e) in enumerate(ours.items(), len(published)):
         axes.plot([100 * e.low, 100 * e.high], [i, i], color=COLOR["after"], lw=4)
         axes.plot([100 * e.mean], [i], "o", color=COLOR["after"], ms=9)
@@ -534,7 +539,8 @@ def worst_pairs(counts: Tensor, most: int = 4) -> list[tuple[int, int, int]]:
 
 def pairs_figure(images: Tensor, pairs: list, shown: int = 5) -> tuple[Figure, str]:
     """Drawings of characters that are taken for one another, (n, drawings, h, w); and in words."""
-    fig, words = pictures.figure(8.8, 1.75), []
+    fig, words = pictures.figure(8.8, 1.25), []
+    fig.get_layout_engine().set(wspace=0.12)
     for axes, (one, other, times) in zip(fig.subplots(1, len(pairs)), pairs):
         page = pictures.sheet(images[[one, other], :shown].numpy(), gap=3)
         axes.imshow(page, interpolation="nearest")

@@ -146,7 +146,8 @@ def accuracy_scene(axes):
     axes.set_xticks((0, 0.5, 1), ("0", "50 %", "100 %"))
     axes.spines["left"].set_visible(False)
     for row, name in enumerate(CONTENDERS):
-        axes.text(0.02, row - 0.3, name, fontsize=9, color=INK[MARKS[name]], va="center")
+        text = axes.text(0.02, row - 0.3, name, fontsize=9, color=INK[MARKS[name]], va="center")
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})  # above the line
 
     def update(data: Recognised) -> None:
         for row, name in enumerate(CONTENDERS):
@@ -441,7 +442,8 @@ def opening_figure(episode: int = 4) -> tuple[Figure, str]:
     axes[-1].plot(*data.question.T, "D", **style)
     axes[-1].set_title("which one?", fontsize=10, weight="bold")
     for ax in axes:
-        ax.set(xlim=(-5, 5), xticks=(-4, 0, 4), ylim=(-6.2, 6.2), yticks=(-4, 0, 4))
+        ax.set(xlim=(-5, 5), xticks=(-4, 0, 4), ylim=(-6.2, 6.2), yticks=(-4, 0, 4), xlabel="x")
+    axes[0].set_ylabel("y")
     words = "25 noisy points of each of five waves, A to E, and five points of one of them."
     return fig, f"{words} They are of wave {LETTERS[data.answer]}."
 

@@ -617,7 +617,7 @@ PRESETS = {
     ),
     "half the size": Preset(
         {"n_way": 3, "place": False, "drawings": {**DOODLES, QUERY: HALF_HOUSE}},
-        "The first house at half its size, as drawn: far from itself. Tick the box, and it is not.",
+        "The first house at half its size, as drawn: away from itself. Tick the box: at 0 again.",
         lambda d: d.truth is None and float(d.distances[0]) > float(d.distances.max()) / 4,
     ),
     "one is empty": Preset(
