@@ -127,9 +127,9 @@ def episode_lab(features: dict[str, Tensor], pool: Characters) -> Lab:
     """
     names = [*features]
     controls = {
-        "who": named_stops("features", names, names[-1]),
         "n_way": slider("N  ways", 2, WAYS, 1, 5),
         "k_shot": slider("K  shots", 1, SHOTS, 1, 1),
+        "who": named_stops("features", names, names[-1]),
         "distance": named_stops("distance", [*protonet.DISTANCES], "squared"),
         "within": named_stops("characters of", {"all alphabets": False, "one": True}, False),
         "number": slider("task", 1, 40, 1, 1),

@@ -104,7 +104,7 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         "08_protonets_on_omniglot.ipynb",
         "episode_lab(features, unknown)",
         ch08.EPISODE_PRESETS,
-        ["features", "N  ways", "K  shots", "distance", "characters of", "task"],
+        ["N  ways", "K  shots", "features", "distance", "characters of", "task"],
     ),
     "variants": (
         "08_protonets_on_omniglot.ipynb",
