@@ -114,7 +114,7 @@ class LiveRun:
     def scene(self, fig: Figure) -> Callable[[list[float]], str]:
         """The loss of every step, on a scale that grows by decades."""
         fig.set_layout_engine("none")  # room for ticks of any width
-        axes = fig.add_axes((0.12, 0.2, 0.86, 0.74))
+        axes = fig.add_axes((0.12, 0.2, 0.84, 0.74))
         axes.set(xlabel="step", ylabel=self.label, yscale="log", ylim=(0.1, 1))
         (curve,) = axes.plot([], [], color=pictures.COLOR["after"], animated=True)
 

@@ -82,7 +82,7 @@ claim(lead("pixels", "untrained", "20w5s").low > 0.02,
 # Now play. Columns are classes, a row stands for the five queries of a class (one is
 # drawn); the darker a cell, the more probable, and the right cells have a grey frame. Below
 # each support drawing stands the *other* drawing that is nearest to the prototype, framed
-# in black if it shows another character. Two trained networks are among the features;
+# in black if it shows another character. Two trained networks are on the slider *features*;
 # we come to them.
 
 # %% tags=["nbval-ignore-output"]
