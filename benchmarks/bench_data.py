@@ -133,7 +133,8 @@ def ratio(seconds: dict[str, list[float]], over: str, under: str) -> float:
 def main() -> None:
     """Write the files, check, measure, report."""
     tiny = "--tiny" in sys.argv
-    recipe, classes, rounds = (TINY, 8, 3) if tiny else (Recipe(size=28, filters=64, n_query=5), 964, 15)
+    full = Recipe(size=28, filters=64, n_query=5)
+    recipe, classes, rounds = (TINY, 8, 3) if tiny else (full, 964, 15)
     runtime.keep_freed_memory()
     torch.set_num_threads(2)
     pool = omniglot.load_characters(recipe.size).background.subset(torch.arange(classes))
