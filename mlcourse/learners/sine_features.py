@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import paths
 from ..tasks import Episode, Points, SineTasks
 from . import maml, sine_runs
+from .closed_form import ridge_map
 
 META_BATCH, K_SHOT, N_QUERY, PENALTY, OUTER_LR, STEPS = 25, 5, 10, 0.01, 0.01, 2000
 SIZES = (2, 3, 5, 10, 40)  # features
@@ -40,19 +41,6 @@ def features(params: maml.Params, x: Tensor, activation: Callable = torch.tanh) 
     return x
 
 
-def head(z: Tensor, y: Tensor, penalty: float) -> Tensor:
-    """Ridge regression without offset: z (…, points, d), y (…, points, 1) -> w (…, d, 1).
-
-    Solved in the smaller of the two spaces, d or points; `penalty` is above zero. Waves hold
-    nothing constant, so an offset, as `closed_form.ridge` has it, costs a point for nothing.
-    Source: Bertinetto et al. (2019), equations 5 and 6.
-    """
-    few = z.shape[-2] < z.shape[-1]
-    gram = z @ z.mT if few else z.mT @ z
-    gram = gram + penalty * torch.eye(gram.shape[-1], dtype=z.dtype)
-    return z.mT @ torch.linalg.solve(gram, y) if few else torch.linalg.solve(gram, z.mT @ y)
-
-
 def predict(
     params: maml.Params,
     support: Points,
@@ -60,8 +48,11 @@ def predict(
     penalty: float = PENALTY,
     activation: Callable = torch.tanh,
 ) -> Tensor:
-    """What the head solved on the support set says at x: (tasks, points, 1)."""
-    w = head(features(params, support.x, activation), support.y, penalty)
+    """What the head solved on the support set says at x: (tasks, points, 1).
+
+    Waves hold nothing constant, so the head has no offset, which would cost a point for nothing.
+    """
+    w = ridge_map(features(params, support.x, activation), support.y, penalty)
     return features(params, x, activation) @ w
 
 
@@ -171,7 +162,7 @@ def medians(params: maml.Params, penalty: float, noise: float, frequency: float)
     z, grid = features(params, support.x), features(params, GRID[:, None])
     found = []
     for k in SHOTS:
-        said = grid @ head(z[:, :k], support.y[:, :k], penalty)
+        said = grid @ ridge_map(z[:, :k], support.y[:, :k], penalty)
         found.append((said - query.y).square().mean((1, 2)).median())
     return torch.stack(found)
 
