@@ -332,3 +332,12 @@ def test_logits_are_the_plain_loops():
             grads = torch.autograd.grad(inner, list(now.values()))
             now = {n: p - 0.4 * g for (n, p), g in zip(now.items(), grads)}
         assert torch.allclose(found[task], plain_forward(now, qx, torch.relu), atol=2e-4)
+
+
+def test_a_cycle_climbs_and_falls_to_nothing():
+    """Up to the full rate at the end of the warm-up, half of it half-way down, zero at the end."""
+    assert networks.one_cycle(0.0) == pytest.approx(0.01)
+    assert networks.one_cycle(0.1) == pytest.approx(1.0)
+    assert networks.one_cycle(0.55) == pytest.approx(0.5)
+    assert networks.one_cycle(1.0) == pytest.approx(0.0, abs=1e-12)
+    assert networks.one_cycle(0.2, warm=0.2) == pytest.approx(1.0)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import threading
 import types
 
@@ -298,3 +299,20 @@ def test_alt_text_is_escaped():
 def test_the_symbol_table():
     assert len({name for *_, name in SYMBOLS}) == len(SYMBOLS) == 10
     assert all(name in repr(symbols()) and name in symbols()._repr_html_() for *_, name in SYMBOLS)
+
+
+def test_without_glibc_freed_memory_is_nobodys_business(monkeypatch):
+    def nothing(name):
+        raise OSError(f"{name}: not on this system")
+
+    monkeypatch.setattr(runtime.ctypes, "CDLL", nothing)
+    runtime.keep_freed_memory()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's own settings")
+def test_with_glibc_both_settings_are_taken(monkeypatch):
+    libc, said = runtime.ctypes.CDLL("libc.so.6"), []
+    noting = types.SimpleNamespace(mallopt=lambda *a: said.append(libc.mallopt(*a)))
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda _: noting)
+    runtime.keep_freed_memory()
+    assert said == [1, 1]  # mallopt returns 1 for what it understood
