@@ -1,12 +1,16 @@
 """Recorded runs of prototypical networks: their steps by hand, judged by loops, remade and kept."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mlcourse.learners import matching, networks, protonet
 from mlcourse.learners import protonet_runs as runs
-from mlcourse.tasks import Points, load_characters
+from mlcourse.tasks import Points, load_characters, omniglot
 from mlcourse.tasks.episodes import draw_indices
 
 CPU = torch.device("cpu")
@@ -280,3 +284,72 @@ def test_recorded_numbers_are_plain_arrays():
     with np.load(paths.asset("runs_protonet.npz"), allow_pickle=False) as file:
         names = {n.rpartition("/")[0] for n in file.files}
     assert names == {*runs.runs(), "pixels", "untrained", "normalised"}
+
+
+# ---------------------------------------------------------------- the published one-shot tasks
+
+
+def published(path, side=105):
+    """An archive in the layout of the published one, its pictures noise; and what it holds."""
+    draw, tasks = np.random.default_rng(3), []
+    with zipfile.ZipFile(path, "w") as zipped:
+        for run in range(1, 21):
+            ink, order = draw.random((2, 20, side, side)) < 0.1, draw.permutation(20)
+            lines = []
+            for i in range(20):
+                pair = f"test/item{i + 1:02}", f"training/class{order[i] + 1:02}"
+                names = [f"run{run:02}/{name}.png" for name in pair]
+                lines.append(" ".join(names))
+                for name, page in zip(names, (ink[1, i], ink[0, order[i]])):
+                    file = io.BytesIO()
+                    Image.fromarray(~page).save(file, "PNG")
+                    zipped.writestr(name, file.getvalue())
+            zipped.writestr(f"run{run:02}/class_labels.txt", "\n".join(lines) + "\n")
+            tasks.append((ink, order))
+    return tasks
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """A folder in which the course looks for archives, Omniglot's two in it by name."""
+    monkeypatch.setenv("MLCOURSE_OMNIGLOT", str(tmp_path))
+    for archive in omniglot.ARCHIVES:
+        (tmp_path / archive.file).touch()
+    return tmp_path
+
+
+def test_the_published_tasks_are_read_as_they_are_listed(beside):
+    tasks = published(beside / "all_runs.zip")
+    support, query = omniglot.lake_runs(21)
+    assert support.x.shape == query.x.shape == (20, 20, 1, 21, 21)
+    for (ink, order), sx, sy, qx, qy in zip(tasks, *support, *query):
+        assert sy.tolist() == list(range(20)) and qy.tolist() == order.tolist()
+        for seen, pages in ((sx, ink[0]), (qx, ink[1])):
+            cells = pages.reshape(20, 21, 5, 21, 5).mean((2, 4))
+            assert np.abs(seen[:, 0].numpy() - cells).max() < 1 / 255
+
+
+def test_without_the_archive_there_are_no_published_tasks(beside):
+    assert omniglot.lake_runs() is None
+
+
+@pytest.mark.parametrize("spoil", ["no zip", "small pictures"])
+def test_a_spoilt_archive_is_told(beside, spoil):
+    if spoil == "no zip":
+        (beside / "all_runs.zip").write_bytes(b"nothing")
+    else:
+        published(beside / "all_runs.zip", side=28)
+    with pytest.raises(
+        omniglot.OmniglotError, match="all_runs.zip cannot be used .*file there"
+    ):
+        omniglot.lake_runs()
+
+
+def test_pictures_are_judged_as_their_embeddings_are(beside):
+    published(beside / "all_runs.zip")
+    episodes, net = omniglot.lake_runs(20), runs.shipped("base")
+    found = runs.judged_pictures(net, episodes, 20)
+    with torch.no_grad():
+        for right, sx, sy, qx, qy in zip(found, *episodes.support, *episodes.query):
+            nearest = torch.cdist(net(qx), net(sx)).argmin(1)
+            assert float(right) == pytest.approx(float((sy[nearest] == qy).double().mean()))

@@ -154,6 +154,12 @@ def judged(
     return torch.cat(found)
 
 
+def judged_pictures(net: nn.Module, episodes: Episode, n_way: int) -> Tensor:
+    """`judged` for episodes of pictures (tasks, points, 1, h, w), which `net` embeds one by one."""
+    sets = (Points(networks.features(net, x), y) for x, y in episodes)
+    return judged(Episode(*sets), n_way)
+
+
 def judgement(
     features: Tensor, pool: Characters, distance: str = "squared", temperature: float = 1.0
 ) -> dict[str, Tensor]:

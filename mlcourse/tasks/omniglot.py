@@ -2,13 +2,14 @@
 
 import functools
 import hashlib
+import io
 import os
 import re
 import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields, replace
@@ -26,7 +27,7 @@ from tqdm.auto import tqdm
 
 from .. import paths
 from ..store import say
-from .episodes import Characters
+from .episodes import Characters, Episode, Points
 
 SITE = "https://github.com/brendenlake/omniglot/raw/master/python/"
 PATIENCE = 3.0  # seconds of silence after which a server counts as dead
@@ -329,6 +330,46 @@ def scanlines(png: bytes) -> bytes:
     start = png.index(b"IDAT") + 4
     length = int.from_bytes(png[start - 8 : start - 4], "big")
     return zlib.decompress(png[start : start + length])
+
+
+# ---------------------------------------------------------------- the published one-shot runs
+
+
+def lake_runs(size: int = 28) -> Episode | None:
+    """The 20 published one-shot tasks, or None unless `all_runs.zip` lies beside the archives.
+
+    x: float32 (20, 20, 1, size, size) in [0, 1]; y: int64 (20, 20), a class for each training
+    picture of its run. Raises OmniglotError when the file cannot be read.
+    Source: Lake et al. (2015); `python/one-shot-classification` in their repository.
+    """
+    path = (archive_folder() or paths.data_folder()) / "all_runs.zip"
+    if not path.is_file():
+        return None
+    try:
+        with zipfile.ZipFile(path) as zipped:
+            runs = [lake_run(zipped, f"run{number:02}", size) for number in range(1, 21)]
+    except BROKEN as error:
+        mend = "delete it, or put the published file there"
+        raise OmniglotError(f"{path} cannot be used ({error}): {mend}") from error
+    return Episode(*(Points(*map(torch.stack, zip(*side))) for side in zip(*runs)))
+
+
+def lake_run(zipped: zipfile.ZipFile, run: str, size: int) -> Episode:
+    """One published task, without the leading dimension; its list pairs tests with trainings."""
+    listing = zipped.read(f"{run}/class_labels.txt").decode().splitlines()
+    tests, answers = zip(*(line.split() for line in listing))
+    training = sorted(answers)
+
+    def pictures(names: Iterable[str]) -> torch.Tensor:
+        pages = [np.asarray(Image.open(io.BytesIO(zipped.read(n))).convert("L")) for n in names]
+        if any(page.shape != (SIDE, SIDE) for page in pages):
+            raise ValueError(f"a picture of {run} is not {SIDE} × {SIDE} pixels")
+        ink = np.where(np.concatenate(pages) == 0, 255, 0).astype(np.uint8)
+        return torch.from_numpy(cell_means(ink, size).copy()).unsqueeze(1).float().div(255)
+
+    labels = torch.tensor([training.index(name) for name in answers])
+    support = Points(pictures(training), torch.arange(len(training)))
+    return Episode(support, Points(pictures(tests), labels))
 
 
 # ---------------------------------------------------------------- the packed cache
