@@ -457,3 +457,14 @@ def test_points_are_pytrees_for_vmap():
 def test_a_lab_whose_first_picture_fails_still_says_why():
     lab = small_lab(lambda n: picky(n + 5))
     assert "n is 6, but at most 3 fit" in lab.says.value and lab.result is None
+
+
+def test_a_sliders_own_rounding_leaves_the_sentence_of_a_preset():
+    """JupyterLab sent 0.9999999999999999 back for the 1.0 of a preset, and its sentence went."""
+    lab = ch04.shrinkage_lab()
+    name, preset = next(iter(ch04.SHRINKAGE_PRESETS.items()))
+    lab.button(name, preset).click()
+    lab.controls["inner_lr"].value = 0.9999999999999999
+    assert preset.says in lab.says.value
+    lab.controls["inner_lr"].value = 0.99
+    assert lab.says.value == ""

@@ -6,6 +6,7 @@ these two and nothing else.
 
 import html
 import inspect
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -224,7 +225,12 @@ class Lab(W.VBox):
         )
 
     def changed(self, change=None) -> None:
-        """Redraw soon; all moves that come until then are one."""
+        """Redraw soon; all moves that come until then are one.
+
+        A slider that was set answers with its own rounding of the value, which is no move.
+        """
+        if change is not None and rounding(change["old"], change["new"]):
+            return
         if change is not None and not self.quiet:
             self.say("")
         if not (self.quiet or self.waiting):
@@ -343,6 +349,11 @@ class Lab(W.VBox):
 
     def _ipython_display_(self, **_) -> None:
         pictures.show_widget(self, *self.film_strip())
+
+
+def rounding(old: Any, new: Any) -> bool:
+    """Whether two values are one number but for its last digits."""
+    return isinstance(new, float) and math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def reading(control: W.Widget, value: Any) -> str:
