@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as W
@@ -143,6 +143,17 @@ def img_tag(picture: Image.Image, alt: str) -> str:
         f'<img alt="{html.escape(alt, True)}" src="data:image/png;base64,{source}" '
         f'style="width:min({width}px, max(100%, 520px));max-width:none;height:auto"></div>'
     )
+
+
+def panels(parts: Sequence[Callable], words: Callable[[Any], str]) -> Callable[[Any], str]:
+    """The update of a scene that is made of several: each part draws the data, `words` says it."""
+
+    def update(data: Any) -> str:
+        for part in parts:
+            part(data)
+        return words(data)
+
+    return update
 
 
 def show_widget(widget: W.Widget, picture: Image.Image | None = None, words: str = "") -> None:

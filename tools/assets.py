@@ -228,7 +228,7 @@ def rules_sine() -> None:
     settings = [*product(sine_runs.RULES, sine_runs.SEEDS)]
     runs = [sine_runs.train_rule(*setting) for setting in tqdm(settings)]
     parts = {
-        "params": [torch.cat([p.flatten() for p in run.params.values()]).float() for run in runs],
+        "params": [sine_runs.flat(run.params) for run in runs],
         "rates": [torch.tensor([*run.inner_lrs.values()]) for run in runs],
         "first": [run.first for run in runs],
     }
@@ -241,13 +241,11 @@ def features_sine() -> None:
     """Features of sine waves with a solved head, on their way, for five sizes; and three rules."""
     found = {}
     for size in tqdm(sine_features.SIZES):
-        ways = [sine_features.flat(c.params) for c in sine_features.run(n_features=size)]
+        ways = [sine_runs.flat(c.params) for c in sine_features.run(n_features=size)]
         found[f"size/{size}"] = torch.stack(ways).numpy()
     for rule in sine_features.RULES:
         ends = [[*sine_features.run(rule, seed)][-1] for seed in tqdm(sine_features.SEEDS)]
-        found[f"rule/{rule}"] = torch.stack(
-            [sine_features.flat(end.params) for end in ends]
-        ).numpy()
+        found[f"rule/{rule}"] = torch.stack([sine_runs.flat(end.params) for end in ends]).numpy()
         found[f"first/{rule}"] = np.array([end.losses[: sine_features.FIRST] for end in ends])
     settings = product(sine_features.NOISES, sine_features.FREQUENCIES)
     rows = torch.stack([sine_features.maml_medians(*setting) for setting in settings])

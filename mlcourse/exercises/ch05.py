@@ -17,6 +17,7 @@ from .engine import (
     judge_answers,
     known_mistakes,
     mutants_of,
+    pulled,
     read_numbers,
     require,
     seeded,
@@ -63,17 +64,6 @@ def unchanged(params: dict, before: dict) -> None:
     same = all(torch.equal(before[n], p) for n, p in params.items())
     text = "Your function changes the tensors of `params` themselves; make new ones instead."
     require(same, "input changed", text)
-
-
-def pulled(answer: Tensor, to: list[Tensor]) -> Tensor:
-    """The gradient of a fixed mixture of an answer's numbers, flat; zero where none flows."""
-    mix = torch.linspace(0.5, 1.5, answer.numel(), dtype=torch.float64)
-    total = (answer.flatten() * mix).sum()
-    if not total.requires_grad:
-        return torch.zeros(sum(p.numel() for p in to), dtype=torch.float64)
-    found = torch.autograd.grad(total, to, allow_unused=True, retain_graph=True)
-    filled = (torch.zeros_like(p) if g is None else g for g, p in zip(found, to))
-    return torch.cat([g.flatten() for g in filled])
 
 
 # ---------------------------------------------------------------- adapt

@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .ch05 import pulled
 from .engine import (
     Chapter,
     Exercise,
     NotYet,
     Raised,
     describe,
+    drawn,
     judge_answers,
     known_mistakes,
     mutants_of,
     one_line,
+    pulled,
     read_numbers,
     require,
     run_plain,
@@ -26,10 +27,6 @@ from .engine import (
 
 D = torch.float64
 CUT = "The numbers are right, but no gradient flows back {}: the graph was cut."
-
-
-def drawn(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=seeded(seed), dtype=D)
 
 
 def read_table(answer, shape: tuple, words: str, symptoms: dict | None = None) -> Tensor:

@@ -10,12 +10,13 @@ from torch.nn.functional import one_hot
 from ..evaluation import accuracy, estimate
 from ..learners import protonet
 from ..tasks import Characters, Episode, Points
-from .ch07 import CUT, drawn, judge_flow, number, read_table
+from .ch07 import CUT, judge_flow, number, read_table
 from .engine import (
     Chapter,
     Exercise,
     Raised,
     describe,
+    drawn,
     edited,
     judge_answers,
     known_mistakes,

@@ -13,30 +13,17 @@ from .engine import (
     Exercise,
     close,
     describe,
+    drawn,
     edited,
     judge_answers,
     known_mistakes,
     mutants_of,
+    pulled,
     read_numbers,
     require,
     same_values,
     seeded,
 )
-
-
-def drawn(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
-
-
-def pulled(answer: Tensor, to: list[Tensor]) -> Tensor:
-    """The gradient of a fixed mixture of an answer's numbers, flat; zero where none flows."""
-    mix = torch.linspace(0.5, 1.5, answer.numel(), dtype=torch.float64)
-    total = (answer.flatten() * mix).sum()
-    if not total.requires_grad:
-        return torch.zeros(sum(p.numel() for p in to), dtype=torch.float64)
-    found = torch.autograd.grad(total, to, allow_unused=True, retain_graph=True)
-    filled = (torch.zeros_like(p) if g is None else g for g, p in zip(found, to))
-    return torch.cat([g.flatten() for g in filled])
 
 
 def read_tensor(answer, shape: tuple, advice: str = "") -> Tensor:

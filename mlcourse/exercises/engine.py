@@ -333,6 +333,22 @@ def known_mistakes(reference: Callable, table: str) -> dict[str, tuple[Callable,
     return known
 
 
+def drawn(*shape: int, seed: int) -> Tensor:
+    """Normal numbers, float64, the same for the same seed."""
+    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def pulled(answer: Tensor, to: list[Tensor]) -> Tensor:
+    """The gradient of a fixed mixture of an answer's numbers, flat; zero where none flows."""
+    mix = torch.linspace(0.5, 1.5, answer.numel(), dtype=torch.float64)
+    total = (answer.flatten() * mix).sum()
+    if not total.requires_grad:
+        return torch.zeros(sum(p.numel() for p in to), dtype=torch.float64)
+    found = torch.autograd.grad(total, to, allow_unused=True, retain_graph=True)
+    filled = (torch.zeros_like(p) if g is None else g for g, p in zip(found, to))
+    return torch.cat([g.flatten() for g in filled])
+
+
 def run_plain(fn: Callable, case: tuple) -> Tensor:
     """The answer of a function that gives numbers."""
     return torch.as_tensor(fn(*case)).detach()

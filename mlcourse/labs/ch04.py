@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ..pictures import COLOR, figure
+from ..pictures import COLOR, figure, panels
 from ..tasks import quadratics
 from .engine import Lab, Preset, slider
 from .metagradient import FAMILIES, MEANS, Family, after, largest_difference, walk
@@ -98,13 +98,7 @@ def microscope_scene(fig):
     cells = right.subgridspec(2, 2, height_ratios=[6, 1], width_ratios=[3, 1.25])
     places = (left, terrain), (cells[0, 0], compass), (cells[0, 1], angles), (cells[1, :], scale)
     parts = [draw(fig.add_subplot(place)) for place, draw in places]
-
-    def update(data: Microscope) -> str:
-        for part in parts:
-            part(data)
-        return microscope_words(data)
-
-    return update
+    return panels(parts, microscope_words)
 
 
 PLACE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "columnspacing": 1.0}

@@ -11,7 +11,7 @@ from ..evaluation import Estimate, estimate
 from ..learners import maml
 from ..learners import sine_runs as record
 from ..learners.networks import mlp_together, squared_errors
-from ..pictures import COLOR, figure
+from ..pictures import COLOR, figure, panels
 from ..tasks import Episode, Points, SineTasks
 from .engine import Lab, Preset, slider, stops
 
@@ -105,13 +105,7 @@ def adapted_scene(fig):
     left.set(ylabel="y", ylim=(-8, 8))
     handles, labels = left.get_legend_handles_labels()
     fig.legend(handles, labels, ncols=4, loc="outside upper left", fontsize=9)
-
-    def update(data: Adapted) -> str:
-        for part in parts:
-            part(data)
-        return adapted_words(data)
-
-    return update
+    return panels(parts, adapted_words)
 
 
 def curve_scene(axes, name: str):
@@ -284,13 +278,7 @@ def training_scene(fig):
     """The loss over the training, the drawn wave at the checkpoint, and the loss over β."""
     left, middle, right = fig.subplots(1, 3, width_ratios=[1.35, 1, 1])
     parts = history_scene(left), wave_scene(middle), beta_scene(right)
-
-    def update(data: Training) -> str:
-        for part in parts:
-            part(data)
-        return training_words(data)
-
-    return update
+    return panels(parts, training_words)
 
 
 STEPS = {0: ("before", "--", "no step"), 1: ("query", "-", "1 step"), 10: ("after", "-", "10")}

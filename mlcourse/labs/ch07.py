@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..evaluation import Estimate, estimate, wilson
 from ..learners import protonet
-from ..pictures import COLOR, figure
+from ..pictures import COLOR, figure, panels
 from .engine import Lab, Preset, named_stops, slider, stops
 
 PLACE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "columnspacing": 1.0}
@@ -88,13 +88,7 @@ def plane_scene(fig):
     """The plane, shaded by the probability of its class, and the probabilities at the query."""
     left, right = fig.subplots(1, 2, width_ratios=[2.1, 1])
     parts = regions(left), lines(left), points(left), bars(right)
-
-    def update(data: Plane) -> str:
-        for part in parts:
-            part(data)
-        return plane_words(data)
-
-    return update
+    return panels(parts, plane_words)
 
 
 class Regions(Artist):
@@ -397,13 +391,7 @@ def shots_scene(fig):
     """Error against K; and what a query's squared distances are made of."""
     left, right = fig.subplots(1, 2, width_ratios=[1.15, 1])
     parts = curve_scene(left), stack_scene(right)
-
-    def update(data: Shots) -> str:
-        for part in parts:
-            part(data)
-        return shots_words(data)
-
-    return update
+    return panels(parts, shots_words)
 
 
 PAIR = (("support", "o", 14, "class 1"), ("after", "s", 8, "class 2"))

@@ -12,7 +12,7 @@ from ..evaluation import Estimate, estimate
 from ..learners import sine_features as record
 from ..learners import wave_recognition as waves
 from ..learners.maml import Params
-from ..pictures import COLOR, INK, figure, moving_interval
+from ..pictures import COLOR, INK, figure, moving_interval, panels
 from ..tasks import Episode, Points, SineTasks
 from .ch05 import cell, told
 from .engine import Lab, Preset, slider, stops
@@ -289,13 +289,7 @@ def explored_scene(fig):
     """The wave with the solved curve, sin and cos in the features, and the losses over K."""
     left, middle, right = fig.subplots(1, 3, width_ratios=[1.1, 1, 1])
     parts = solved_scene(left), span_scene(middle), shots_scene(right)
-
-    def update(data: Explored) -> str:
-        for part in parts:
-            part(data)
-        return explored_words(data)
-
-    return update
+    return panels(parts, explored_words)
 
 
 LEGEND = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "handlelength": 1.4}

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from ..tasks import Episode, Points
-from .networks import one_cycle
+from .networks import move, one_cycle
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params, Any], Tensor]  # loss(params, points) of one task is one number
@@ -181,8 +181,7 @@ class MetaTraining:
         """Go on on another device, with the optimiser's memory; a failed step keeps its tasks."""
         for tensor in self.learned:
             tensor.data = tensor.data.to(device)
-            for name, v in self.optimizer.state[tensor].items():
-                self.optimizer.state[tensor][name] = v.to(device)
+        move(self.optimizer, device)
 
 
 def learned(tensor: Tensor) -> Tensor:

@@ -248,8 +248,4 @@ def shipped(name: str) -> Learner:
 def recorded(name: str) -> dict[str, Tensor]:
     """What `judgement` said of a run on the evaluation alphabets; of the long one also "curve":
     steps, seconds, mean accuracy and half-width (points, 4)."""
-    with np.load(paths.asset("runs_maml.npz"), allow_pickle=False) as file:
-        found = {
-            n.removeprefix(f"{name}/"): file[n] for n in file.files if n.startswith(f"{name}/")
-        }
-    return {n: torch.from_numpy(v).float() for n, v in found.items()}
+    return networks.recorded("runs_maml.npz", name)

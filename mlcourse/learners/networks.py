@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import batch_norm, cross_entropy, relu
 
+from .. import paths
 from ..tasks import Points
 
 
@@ -103,6 +104,19 @@ def squared_errors(params: dict[str, Tensor], points: Points) -> Tensor:
     return (mlp_together(params, points.x) - points.y).square().mean((1, 2))
 
 
+def move(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Take what an optimiser remembers of its parameters to another device."""
+    for state in optimizer.state.values():
+        state.update({k: v.to(device) for k, v in state.items() if isinstance(v, Tensor)})
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step down a loss."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
 def one_cycle(progress: float, warm: float = 0.1) -> float:
     """What a rate is multiplied by at this part (0 to 1) of a run: it climbs, then falls to zero
     as a cosine. Source: Smith and Topin (2019), with a cosine for the fall."""
@@ -125,6 +139,13 @@ def load(path: Path, **parts: nn.Module) -> None:
             part.load_state_dict(
                 {k: torch.from_numpy(file[f"{name}.{k}"]) for k in part.state_dict()}
             )
+
+
+def recorded(file: str, name: str) -> dict[str, Tensor]:
+    """The arrays "{name}/…" of a shipped file by the rest of their names, float32."""
+    with np.load(paths.asset(file), allow_pickle=False) as arrays:
+        found = {n: arrays[n] for n in arrays.files if n.startswith(f"{name}/")}
+    return {n.removeprefix(f"{name}/"): torch.from_numpy(v).float() for n, v in found.items()}
 
 
 @torch.no_grad()

@@ -3,7 +3,6 @@
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,8 +64,7 @@ class Training:
         """Go on on another device, with the optimiser's memory; a failed step keeps its episode."""
         self.device = device
         self.net.to(device)
-        for state in self.optimizer.state.values():
-            state.update({k: v.to(device) for k, v in state.items() if isinstance(v, Tensor)})
+        networks.move(self.optimizer, device)
 
     def step(self, progress: float) -> float:
         """One episode at this part (0 to 1) of the run; returns its loss before the step."""
@@ -79,9 +77,7 @@ class Training:
         features = self.net(torch.cat([support.x, query.x], 1)[0]).unsqueeze(0)
         parts = features.split([support.x.shape[1], query.x.shape[1]], 1)
         loss = self.recipe.loss(Points(parts[0], support.y), Points(parts[1], query.y))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        networks.descend(self.optimizer, loss)
         self.waiting = None
         return loss.item()
 
@@ -246,10 +242,7 @@ def recorded(name: str) -> dict[str, Tensor]:
     """What `judgement` said of a run on the evaluation alphabets, as parts right; of the long
     ones also "curve": drawings embedded, seconds, and 5-way 1-shot mean and half-width (points, 4).
     Of "pixels" and "untrained" too, which never trained. KeyError when there is no such run."""
-    with np.load(paths.asset("runs_protonet.npz"), allow_pickle=False) as file:
-        found = {
-            n.removeprefix(f"{name}/"): file[n] for n in file.files if n.startswith(f"{name}/")
-        }
+    found = networks.recorded("runs_protonet.npz", name)
     if not found:
         raise KeyError(name)
-    return {n: torch.from_numpy(v).float() for n, v in found.items()}
+    return found

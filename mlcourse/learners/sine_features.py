@@ -112,23 +112,12 @@ def run(rule: str = "features", seed: int = 0, n_features: int = 40) -> Iterator
         yield Checkpoint({n: p.detach().clone() for n, p in work.params.items()}, [*seen])
 
 
-def flat(params: maml.Params) -> Tensor:
-    """All numbers of a network, as they are kept."""
-    return torch.cat([p.flatten() for p in params.values()]).float()
-
-
-def unflat(values: np.ndarray, like: maml.Params) -> maml.Params:
-    """The reverse of `flat`, float64 again."""
-    parts = torch.from_numpy(values).double().split([p.numel() for p in like.values()])
-    return {name: part.view(p.shape) for (name, p), part in zip(like.items(), parts)}
-
-
 @cache
 def recorded(n_features: int, checkpoint: int) -> maml.Params:
     """The features on file, of seed 0, after so many meta-steps."""
     with np.load(paths.asset("features_sine.npz"), allow_pickle=False) as file:
         values = file[f"size/{n_features}"][CHECKPOINTS.index(checkpoint)]
-    return unflat(values, start(n_features))
+    return sine_runs.unflat(values, start(n_features))
 
 
 @cache
@@ -137,7 +126,7 @@ def trained(rule: str = "features", seed: int = 0) -> tuple[maml.Params, Tensor]
     with np.load(paths.asset("features_sine.npz"), allow_pickle=False) as file:
         values, first = (file[f"{part}/{rule}"][seed] for part in ("rule", "first"))
     like = sine_runs.start() if rule == "MAML, tanh" else start()
-    return unflat(values, like), torch.from_numpy(first)
+    return sine_runs.unflat(values, like), torch.from_numpy(first)
 
 
 # ---------------------------------------------------------------- waves to judge by

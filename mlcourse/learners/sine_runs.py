@@ -204,15 +204,23 @@ def train_rule(rule: str, seed: int) -> Trained:
     return Trained(params, rates, torch.tensor(losses[:FIRST], dtype=torch.float64))
 
 
+def flat(params: maml.Params) -> Tensor:
+    """All numbers of a network, as they are kept."""
+    return torch.cat([p.flatten() for p in params.values()]).float()
+
+
+def unflat(values: np.ndarray, like: maml.Params) -> maml.Params:
+    """The reverse of `flat`, float64 again."""
+    parts = torch.from_numpy(values).double().split([p.numel() for p in like.values()])
+    return {name: part.view(p.shape) for (name, p), part in zip(like.items(), parts)}
+
+
 @cache
 def trained(rule: str, seed: int = 0) -> Trained:
     """What a recorded run has learned; float64 again, from float32."""
     with np.load(paths.asset("rules_sine.npz"), allow_pickle=False) as file:
         values, rates, first = (
-            torch.from_numpy(file[part])[RULES.index(rule), seed].double()
-            for part in ("params", "rates", "first")
+            file[part][RULES.index(rule), seed] for part in ("params", "rates", "first")
         )
-    params = start()
-    parts = values.split([p.numel() for p in params.values()])
-    params = {name: part.view(p.shape) for (name, p), part in zip(params.items(), parts)}
-    return Trained(params, dict(zip(params, rates.tolist())), first)
+    params, rates = unflat(values, start()), torch.from_numpy(rates).double()
+    return Trained(params, dict(zip(params, rates.tolist())), torch.from_numpy(first).double())

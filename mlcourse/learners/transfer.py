@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from ..tasks import Characters, Episode, Points
+from .networks import descend, move
 
 T = TypeVar("T")
 CHECKPOINTS = (0, 1, 2, 5, 10, 20, 50)  # steps after which a run is judged
@@ -51,8 +52,7 @@ class Pretraining:
         if self.begun is not None:
             self.generator.set_state(self.begun)
         self.body.to(device), self.head.to(device)
-        for state in self.optimizer.state.values():
-            state.update({k: v.to(device) for k, v in state.items() if isinstance(v, Tensor)})
+        move(self.optimizer, device)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """A batch of the pool's drawings, float (batch, 1, h, w), and which character each is."""
@@ -201,13 +201,6 @@ def mixing(
 def some(x: Tensor, generator: torch.Generator) -> Tensor:
     """Places of BATCH random points, of all where there are fewer."""
     return torch.randperm(len(x), generator=generator)[:BATCH].to(x.device)
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down a loss."""
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
 
 
 def for_choosing(background: Characters, seed: int = 0) -> tuple[Characters, Characters]:
