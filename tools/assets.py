@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import ChainMap
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from mlcourse import paths
 from mlcourse.evaluation import estimate
 from mlcourse.learners import (
+    head_to_head,
     maml_runs,
     networks,
     protonet_runs,
@@ -21,7 +23,7 @@ from mlcourse.learners import (
 )
 from mlcourse.learners import transfer_runs as record
 from mlcourse.learners.networks import conv4
-from mlcourse.tasks import Characters, load_characters, omniglot
+from mlcourse.tasks import Characters, Episode, load_characters, omniglot
 from mlcourse.tasks.glyphs import make_glyphs
 
 CPU = torch.device("cpu")
@@ -152,8 +154,8 @@ def maml_characters() -> None:
     for name in maml_runs.RUNS:
         learners[name], said = run_on_characters(name, data)
         found |= {f"{name}/{part}": v.numpy() for part, v in said.items()}
-    shipped = {name: learners[name] for name in maml_runs.SHIPPED}
-    maml_runs.save(paths.asset("maml_characters.npz"), shipped)
+    shipped = [maml_runs.arrays(name, learners[name]) for name in maml_runs.SHIPPED]
+    np.savez_compressed(paths.asset("maml_characters.npz"), **dict(ChainMap(*shipped)))
     np.savez_compressed(paths.asset("runs_maml.npz"), **found)
 
 
@@ -206,6 +208,87 @@ def write_protonets(said: dict[str, dict[str, torch.Tensor]]) -> None:
         f"{name}/{part}": v.float().numpy() for name, run in said.items() for part, v in run.items()
     }
     np.savez_compressed(paths.asset("runs_protonet.npz"), **arrays)
+
+
+def watched(steps: int, step, answer, tasks: Episode, name: str) -> torch.Tensor:
+    """Train to the end, judging on the way: (CURVE, 3) of step, seconds and part right."""
+    looks = {round(part * steps) for part in head_to_head.CURVE}
+    found, spent = [], 0.0
+    for i in tqdm(range(steps), desc=name):
+        began = time.perf_counter()
+        step(i / steps)
+        spent += time.perf_counter() - began
+        if i + 1 in looks:
+            found.append((i + 1, spent, head_to_head.judge(answer(), tasks).mean()))
+    return torch.tensor(found)
+
+
+def taught(source: str, seed: int, n_way: int, data: omniglot.CharacterData):
+    """A training of the head to head, made anew: what was learned, and how it went."""
+    pool = data.background.rotated()
+    tasks = data.evaluation.sample(100, 1, 5, torch.Generator().manual_seed(3), n_way)
+    if source in head_to_head.GRADIENT:
+        run, learner, steps = head_to_head.gradient_run(source, pool, seed, n_way)
+        net = None
+    elif source == "pretrained":
+        run, steps = head_to_head.pretraining(pool, seed)
+        net = run.body
+    else:
+        run, steps = head_to_head.metric_run(source, pool, seed)
+        net = run.net
+
+    def learned():
+        return net or maml_runs.taught(run, learner)
+
+    def answer() -> head_to_head.Predict:
+        name = "nearest mean" if source == "pretrained" else source
+        return head_to_head.predictor(name, learned())
+
+    curve = watched(steps, run.step, answer, tasks, f"{source}/{n_way}/{seed}")
+    return learned(), curve
+
+
+def compared(name: str, learned, seed: int, n_way: int, data: omniglot.CharacterData) -> dict:
+    """Queries right of one method, uint8 (shots, tasks), wherever this training can be judged."""
+    predict, found = head_to_head.predictor(name, learned), {}
+    for ways, shift in head_to_head.settings(seed):
+        if name in head_to_head.GRADIENT and ways != n_way:
+            continue
+        n_tasks = head_to_head.tasks_of(name, ways, shift)
+        tasks = head_to_head.episodes(data, shift, ways, n_tasks)
+        right = head_to_head.accuracies(predict, tasks, head_to_head.shots_of(ways, shift))
+        counts = right.mul(ways * head_to_head.QUERIES).round().byte()
+        found[f"{ways}/{shift}/{name}/{seed}"] = counts.numpy()
+    return found
+
+
+def told(source: str, seed: int, n_way: int) -> tuple[dict, dict]:
+    """One training and what was said of it: arrays for the two files of the head to head."""
+    data = real(head_to_head.SIZE)
+    if source in head_to_head.UNTRAINED:
+        return compared(source, None, seed, n_way, data), {}
+    learned, curve = taught(source, seed, n_way, data)
+    users = head_to_head.PRETRAINED if source == "pretrained" else (source,)
+    found = {f"curve/{source}/{n_way}/{seed}": curve.numpy()}
+    for name in users:
+        found |= compared(name, learned, seed, n_way, data)
+    kept = seed == 0 and source != "ProtoNet" and (source, n_way) not in head_to_head.ELSEWHERE
+    return found, head_to_head.arrays(source, learned, n_way) if kept else {}
+
+
+def contest() -> None:
+    """All methods on the same episodes: what they learned, and how good it is."""
+    found, kept = {}, {}
+    for training in head_to_head.TRAININGS:
+        said, tensors = told(*training)
+        found, kept = found | said, kept | tensors
+    write_head_to_head(found, kept)
+
+
+def write_head_to_head(found: dict, kept: dict) -> None:
+    """The two files."""
+    np.savez_compressed(paths.asset("runs_head_to_head.npz"), **found)
+    np.savez_compressed(paths.asset("head_to_head.npz"), **kept)
 
 
 def runs_sine() -> None:
@@ -263,7 +346,15 @@ MAKERS = {
     for f in (
         *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
         *(runs_choice, runs_evaluation, runs_frozen, runs_inverted, runs_mixture),
-        *(runs_sine, rules_sine, features_sine, wave_embedding, maml_characters, protonets),
+        *(
+            runs_sine,
+            rules_sine,
+            features_sine,
+            wave_embedding,
+            maml_characters,
+            protonets,
+            contest,
+        ),
     )
 }
 

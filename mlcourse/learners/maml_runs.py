@@ -13,7 +13,7 @@ from torch.func import functional_call, vmap
 from .. import paths
 from ..evaluation import accuracy
 from ..tasks import Characters, Episode, Points
-from . import maml, networks
+from . import maml, networks, reptile
 from .maml import MetaTraining, Params, Rates
 from .protonet import linear_classifier, prototypes
 
@@ -27,14 +27,15 @@ CHUNK = 50  # tasks judged at once
 
 class Method(NamedTuple):
     """What adapts ("all", "head" or "body"), where α starts and which kind it is ("fixed",
-    "tensor" or "weight": learned, one for each), the part of a run that is first order, and
-    whether the head starts from the prototypes."""
+    "tensor" or "weight": learned, one for each), the part of a run that is first order, whether
+    the head starts from the prototypes, and how many steps Reptile walks (0: not Reptile)."""
 
     adapts: str = "all"
     inner_lr: float = 0.4
     learns: str = "fixed"
     first_order: float = 0.0
     prototypes: bool = False
+    walk: int = 0
 
 
 METHODS = {
@@ -64,7 +65,7 @@ def inner_rates(method: Method, params: Params) -> Rates:
     }
 
 
-def prototype_head(net: nn.Sequential) -> Callable[[Params, Points], Params]:
+def prototype_head(net: nn.Sequential, n_way: int = N_WAY) -> Callable[[Params, Points], Params]:
     """ProtoMAML's start: to the head are added w = 2c and b = −‖c‖² of the support's prototypes.
 
     Source: Triantafillou et al. (2020), section 3.
@@ -74,7 +75,7 @@ def prototype_head(net: nn.Sequential) -> Callable[[Params, Points], Params]:
     def start(params: Params, support: Points) -> Params:
         x, y = support
         features = functional_call(body, {n: p for n, p in params.items() if n not in HEAD}, (x,))
-        added = linear_classifier(prototypes(features, y, N_WAY))
+        added = linear_classifier(prototypes(features, y, n_way))
         return params | {name: params[name] + part for name, part in zip(HEAD, added)}
 
     return start
@@ -89,15 +90,15 @@ class Learner(NamedTuple):
     start: Callable[[Params, Points], Params] | None = None
 
 
-def begin(method: Method, seed: int = 0) -> Learner:
+def begin(method: Method, seed: int = 0, n_way: int = N_WAY) -> Learner:
     """A learner that has learned nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = networks.few_shot(N_WAY)
+        net = networks.few_shot(n_way)
     params = networks.parameters(net)
     if method.prototypes:
         params |= {name: torch.zeros_like(params[name]) for name in HEAD}
-    start = prototype_head(net) if method.prototypes else None
+    start = prototype_head(net, n_way) if method.prototypes else None
     return Learner(net, params, inner_rates(method, params), start)
 
 
@@ -122,23 +123,26 @@ def training(
     seed: int = 0,
     permuted: bool = True,
     meta_batch: int = META_BATCH,
+    n_way: int = N_WAY,
 ) -> tuple[MetaTraining, Learner]:
-    """The outer loop of a method on a pool's 5-way 1-shot tasks, to be stepped, and its learner.
+    """The outer loop of a method on a pool's N-way 1-shot tasks, to be stepped, and its learner.
 
     permuted: whether labels are drawn anew in each episode, as they should be. meta_batch: tasks
     a step.
     """
-    learner, generator = begin(method, seed), torch.Generator().manual_seed(seed)
+    learner, generator = begin(method, seed, n_way), torch.Generator().manual_seed(seed)
     loss = networks.task_loss(learner.net)
 
     def objective(params: Params, episodes: Episode, inner_lr: Rates, progress: float) -> Tensor:
+        if method.walk:
+            return reptile.objective(loss, params, episodes, method.inner_lr, method.walk)
         first_order = progress < method.first_order
         return maml.meta_loss(loss, params, episodes, inner_lr, 1, first_order, learner.start)
 
     def draw() -> Episode:
         if not permuted:
             return fixed_labels(pool, meta_batch, QUERIES, generator)
-        return pool.sample(meta_batch, 1, QUERIES, generator, N_WAY)
+        return pool.sample(meta_batch, 1, QUERIES, generator, n_way)
 
     return MetaTraining(objective, learner.params, draw, learner.inner_lr, OUTER_LR), learner
 
@@ -225,23 +229,25 @@ def judgement(learner: Learner, pool: Characters) -> dict[str, Tensor]:
     return {name: v.float() for name, v in found.items()}
 
 
-def save(path: Path, learners: dict[str, Learner]) -> None:
-    """Write what was learned as plain arrays, "{learner}/{tensor}" and "{learner}/α/{tensor}"."""
-    arrays = {}
-    for name, learner in learners.items():
-        arrays |= {f"{name}/{n}": p.numpy() for n, p in learner.params.items()}
-        arrays |= {f"{name}/α/{n}": np.float32(r) for n, r in learner.inner_lr.items()}
-    np.savez_compressed(path, **arrays)
+def arrays(name: str, learner: Learner) -> dict[str, np.ndarray]:
+    """What was learned as plain arrays, "{name}/{tensor}" and "{name}/α/{tensor}"."""
+    params = {f"{name}/{n}": p.numpy() for n, p in learner.params.items()}
+    return params | {f"{name}/α/{n}": np.float32(r) for n, r in learner.inner_lr.items()}
+
+
+def load(path: Path, name: str, method: Method, n_way: int = N_WAY) -> Learner:
+    """The reverse of `arrays`; KeyError when the file does not have it."""
+    learner = begin(method, n_way=n_way)
+    with np.load(path, allow_pickle=False) as file:
+        params = {n: torch.from_numpy(file[f"{name}/{n}"]) for n in learner.params}
+        rates = {n: torch.from_numpy(file[f"{name}/α/{n}"]) for n in learner.inner_lr}
+    return learner._replace(params=params, inner_lr=rates)
 
 
 @cache
 def shipped(name: str) -> Learner:
     """What the recorded run of this name has learned; KeyError unless it is one of SHIPPED."""
-    learner = begin(RUNS[name].method)
-    with np.load(paths.asset("maml_characters.npz"), allow_pickle=False) as file:
-        params = {n: torch.from_numpy(file[f"{name}/{n}"]) for n in learner.params}
-        rates = {n: torch.from_numpy(file[f"{name}/α/{n}"]) for n in learner.inner_lr}
-    return learner._replace(params=params, inner_lr=rates)
+    return load(paths.asset("maml_characters.npz"), name, RUNS[name].method)
 
 
 @cache

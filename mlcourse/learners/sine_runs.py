@@ -148,11 +148,6 @@ def steps_of(rule: str) -> int:
     return RULE_STEPS // 3 if rule == "five steps" else RULE_STEPS
 
 
-def together(points: Episode) -> Points:
-    """Support and query points as one set."""
-    return Points(*(torch.cat(parts, 1) for parts in zip(*points)))
-
-
 def rule_loss(rule: str, params: maml.Params, episodes: Episode, alpha: maml.Rates) -> Tensor:
     """What the outer loop of a rule descends, on one meta-batch.
 
@@ -160,9 +155,9 @@ def rule_loss(rule: str, params: maml.Params, episodes: Episode, alpha: maml.Rat
     """
     support, query = episodes
     if rule == "pretraining":
-        return squared_errors(*spread(params, together(episodes))).mean()
+        return squared_errors(*spread(params, episodes.together())).mean()
     steps = 5 if rule in ("five steps", "Reptile") else 1
-    points = together(episodes) if rule == "Reptile" else support
+    points = episodes.together() if rule == "Reptile" else support
     first = rule in ("FOMAML", "Reptile")
     adapted = maml.adapt_together(squared_errors, params, points, alpha, steps, first)
     if rule == "Reptile":

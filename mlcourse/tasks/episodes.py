@@ -20,6 +20,14 @@ class Episode(NamedTuple):
     support: Points
     query: Points
 
+    def first(self, n_tasks: int) -> "Episode":
+        """The first tasks only."""
+        return Episode(*(Points(*(v[:n_tasks] for v in part)) for part in self))
+
+    def together(self) -> Points:
+        """Support and query points as one set."""
+        return Points(*(torch.cat(parts, 1) for parts in zip(*self)))
+
     def with_shots(self, k_shot: int) -> "Episode":
         """The same tasks with the first `k_shot` support points of every class, the same queries.
 
