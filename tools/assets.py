@@ -13,6 +13,7 @@ from mlcourse import paths
 from mlcourse.evaluation import estimate
 from mlcourse.learners import (
     head_to_head,
+    head_to_head_waves,
     maml_runs,
     networks,
     protonet_runs,
@@ -289,6 +290,16 @@ def write_head_to_head(found: dict, kept: dict) -> None:
     """The two files."""
     np.savez_compressed(paths.asset("runs_head_to_head.npz"), **found)
     np.savez_compressed(paths.asset("head_to_head.npz"), **kept)
+
+
+def contest_waves() -> None:
+    """The same on sine waves, from what chapters 05 and 09 ship."""
+    found = {}
+    for shift, name in tqdm([*product(head_to_head_waves.SHIFTS, head_to_head_waves.METHODS)]):
+        for seed in head_to_head_waves.seeds(name):
+            errors = head_to_head_waves.errors(name, shift, seed)
+            found[f"{shift}/{name}/{seed}"] = errors.half().numpy()
+    np.savez_compressed(paths.asset("runs_head_to_head_waves.npz"), **found)
 
 
 def runs_sine() -> None:
