@@ -357,15 +357,8 @@ MAKERS = {
     for f in (
         *(glyphs, pretrained_omniglot, pretrained_choice, pretrained_glyphs),
         *(runs_choice, runs_evaluation, runs_frozen, runs_inverted, runs_mixture),
-        *(
-            runs_sine,
-            rules_sine,
-            features_sine,
-            wave_embedding,
-            maml_characters,
-            protonets,
-            contest,
-        ),
+        *(runs_sine, rules_sine, features_sine, wave_embedding, maml_characters, protonets),
+        *(contest, contest_waves),
     )
 }
 
