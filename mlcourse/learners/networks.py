@@ -33,8 +33,9 @@ class BatchNow(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(points, channels, h, w) to the same shape."""
         if self.known:
-            variance, mean = torch.var_mean(x[: self.known], (0, 2, 3), correction=0)
-            x = batch_norm(x, mean, variance)
+            few = x[: self.known]
+            variance, mean = torch.var_mean(few, (0, 2, 3), correction=0, keepdim=True)
+            x = (x - mean) * (variance + 1e-5).rsqrt()
         else:
             x = batch_norm(x, None, None, training=True)
         return x * self.weight[:, None, None] + self.bias[:, None, None]
