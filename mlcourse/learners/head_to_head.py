@@ -138,7 +138,7 @@ def gradient_run(name: str, pool: Characters, seed: int, n_way: int = 5, times: 
 def metric_run(name: str, pool: Characters, seed: int):
     """The run that teaches one of METRIC, and its steps."""
     run = protonet_runs.Training(METRIC[name], pool, torch.device("cpu"), seed)
-    return run, DRAWINGS // METRIC[name].images()
+    return run, round(DRAWINGS / METRIC[name].images())
 
 
 def pretraining(pool: Characters, seed: int):
