@@ -268,13 +268,14 @@ def told(source: str, seed: int, n_way: int) -> tuple[dict, dict]:
     data = real(head_to_head.SIZE)
     if source in head_to_head.UNTRAINED:
         return compared(source, None, seed, n_way, data), {}
+    if seed == 0 and (source, n_way) in head_to_head.ELSEWHERE:
+        return compared(source, head_to_head.shipped(source, n_way), seed, n_way, data), {}
     learned, curve = taught(source, seed, n_way, data)
     users = head_to_head.PRETRAINED if source == "pretrained" else (source,)
     found = {f"curve/{source}/{n_way}/{seed}": curve.numpy()}
     for name in users:
         found |= compared(name, learned, seed, n_way, data)
-    kept = seed == 0 and source != "ProtoNet" and (source, n_way) not in head_to_head.ELSEWHERE
-    return found, head_to_head.arrays(source, learned, n_way) if kept else {}
+    return found, {} if seed else head_to_head.arrays(source, learned, n_way)
 
 
 def contest() -> None:

@@ -230,9 +230,12 @@ TRAININGS = [  # source, seed and ways of everything that is recorded
     *((name, seed, 5) for seed in (0, 1) for name in (*NETS, *GRADIENT)),
     *((name, 0, 20) for name in GRADIENT),
 ]
-ELSEWHERE = {  # what chapters 06 and 08 ship already
-    **{(name, 5): f"{name}/0" for name in ("MAML", "ANIL", "ProtoMAML")},
-    ("FOMAML", 5): "first order/0",
+ELSEWHERE = {  # what chapters 06 and 08 ship of seed 0 is not trained anew
+    ("MAML", 5): lambda: maml_runs.shipped("MAML/0"),
+    ("FOMAML", 5): lambda: maml_runs.shipped("first order/0"),
+    ("ANIL", 5): lambda: maml_runs.shipped("ANIL/0"),
+    ("ProtoMAML", 5): lambda: maml_runs.shipped("ProtoMAML/0"),
+    ("ProtoNet", 5): lambda: protonet_runs.shipped("base"),
 }
 
 
@@ -273,7 +276,8 @@ def recorded(n_way: int = 5, shift: str = SHIFTS[0]) -> dict[str, Tensor]:
 
 @cache
 def curve(source: str, n_way: int = 5, seed: int = 0) -> Tensor:
-    """How a training went, float32 (CURVE, 3): steps, seconds and 1-shot accuracy."""
+    """How a training went, float32 (CURVE, 3): steps, seconds and 1-shot accuracy. Seed 1 is there
+    with 5 ways for every source; what ELSEWHERE names has no curve of seed 0."""
     with np.load(paths.asset("runs_head_to_head.npz"), allow_pickle=False) as file:
         return torch.from_numpy(file[f"curve/{source}/{n_way}/{seed}"])
 
@@ -288,10 +292,9 @@ def arrays(source: str, learned: nn.Module | Learner, n_way: int) -> dict[str, n
 @cache
 def shipped(source: str, n_way: int = 5) -> nn.Module | Learner:
     """What seed 0 has learned: a network for one of NETS, a learner for one of GRADIENT."""
-    if source == "ProtoNet":
-        return protonet_runs.shipped("base")
-    if (source, n_way) in ELSEWHERE:
-        return maml_runs.shipped(ELSEWHERE[source, n_way])
+    key = (source, 5 if source in NETS else n_way)
+    if key in ELSEWHERE:
+        return ELSEWHERE[key]()
     place = paths.asset("head_to_head.npz")
     if source in GRADIENT:
         return maml_runs.load(place, f"{source}/{n_way}", GRADIENT[source], n_way)
