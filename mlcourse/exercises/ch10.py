@@ -87,7 +87,7 @@ JUDGING = known_mistakes(
 support judged: labels = predict(support, query.x) => query = support; labels = predict(support, query.x)
     This is the accuracy on the support set, whose labels the method has seen; judge the queries.
 broadcast: (labels == query.y).double().mean(1) => (labels[:, :, None] == query.y[:, None]).double().mean((1, 2))
-    Every answer was compared with every label of its task: this is 1/N whatever the method says.
+    This is 1/N whatever the method says: each answer meets all labels, or all answers are one.
 errors: labels == query.y => labels != query.y
     This is the part that is wrong; return the part that is right.
 counts: .double().mean(1) => .double().sum(1)
@@ -149,7 +149,7 @@ def judge_calls(calls: list[tuple], episodes: Episode) -> None:
         text = "You show `predict` more labels than those of the support set: whoever sees the "
         text += "labels of the queries can be right without having learned anything."
         require(sum(not v.is_floating_point() for v in tensors) < 2, "labels", text)
-        text = "`predict` takes two arguments: support sets, which are `Points`, and queries' x."
+        text = "Give `predict` two arguments: the support sets, `Points`, and the x of the queries."
         require(hasattr(support, "y") and isinstance(x, Tensor) and not more, "arguments", text)
         text = "You give `predict` a task without the leading dimension of tasks; use `x[None]`."
         require(support.x.ndim == x.ndim == episodes.query.x.ndim, "one task", text)
@@ -231,10 +231,10 @@ judge_exercise = Exercise(
 def judge(predict, episodes):
     """The part of its queries that a method gets right on each task, float64 (tasks,).
 
-    episodes: (support, query), each `Points` (x, y), x (tasks, points, ...) and labels y
-    (tasks, points) in any order. predict(support, x) is the method: it is given support
-    sets and queries' x, both with the leading dimension of tasks, and gives labels
-    (tasks, queries). It is shown no label of a query, and the episodes stay as they are.
+    episodes: (support, query), each `Points` (x, y), x (tasks, points, ...) and labels
+    y (tasks, points) in any order. predict(support, x) is the method: it is given the
+    support sets and the queries' x, both with the leading dimension of tasks, and gives
+    labels (tasks, queries). It sees no label of a query; the episodes stay as they are.
     """
     raise NotImplementedError
 ''',
@@ -474,7 +474,7 @@ def break_even(training, meta, meta_labels, scratch, scratch_labels, per_label):
 ''',
     judge=judge_even,
     reference=break_even,
-    praise="What a task saves is mostly labels, and whether it saves any is a question of K.",
+    praise="Training is paid once, and what a task saves is earned each time: count the tasks.",
     hints=(
         "A task takes its own seconds and its labels' seconds: one sum for each method.",
         "n tasks save n times the difference; when is that more than the training?",
@@ -575,7 +575,7 @@ seeds = Exercise(
     difficulty=3,
     stub='''\
 def over_trainings(a, b, quantile):
-    """Mean difference a - b and half the width of its interval over trainings: two numbers.
+    """Mean difference a - b, and half its interval over trainings: two numbers.
 
     a, b: accuracies of two methods, float64 (trainings, tasks); row i of both is the
     i-th training of each, a pair, and column j is the same task in all rows. The
