@@ -1,18 +1,13 @@
 """Chapter 06: answers that are right in most cases only, and messages that fit by chance."""
 
 import numpy as np
-import pytest
+import outsiders
 import torch
 
 from mlcourse.exercises.ch06 import check, loss_after_some, permuted, seeded
 
 head, alone = check.head.reference, check.alone.reference
 some, rate = check.some.reference, check.rate.reference
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLCOURSE_HOME", str(tmp_path / "home"))
 
 
 def only_equal_counts(z, y, n):
@@ -119,16 +114,7 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize("name, fn, symptom", WRONG)
-def test_wrong_answers_are_turned_away(name, fn, symptom):
-    card = getattr(check, name)(fn)
-    assert (card.outcome, card.symptom) == ("not yet", symptom), card.text
-
-
-@pytest.mark.parametrize("name, fn", RIGHT)
-def test_right_answers_are_correct(name, fn):
-    card = getattr(check, name)(fn)
-    assert card.outcome == "correct", card.text
+test_right_answers, test_wrong_answers = outsiders.tests_of(check, RIGHT, WRONG)
 
 
 def by_appearance(support_y, query_y, n_way, generator):
