@@ -160,8 +160,8 @@ WRONG = [
     ("shots", mean_by_sorted_view, "unequal shots"),
     ("shots", check.nearest.reference, "nearest drawing"),
     ("nearest", check.shots.reference, "wrong labels"),
-    ("interval", lambda a: (a.mean(), a.std() / (len(a) - 1) ** 0.5 * 1.96), "wrong numbers"),
-    ("interval", lambda a: (0.5, 0.1), "wrong numbers"),
+    ("interval", lambda a: (a.mean(), a.std() / (len(a) - 1) ** 0.5 * 1.96), "value"),
+    ("interval", lambda a: (0.5, 0.1), "value"),
 ]
 
 

@@ -96,7 +96,7 @@ WRONG = [
     ("permute", lambda sy, qy, n, g: permuted(sy, qy, n, None), "other randomness"),
     ("permute", lambda sy, qy, n, g: [part.int() for part in permuted(sy, qy, n, g)], "type"),
     ("some", adds_noise_to_the_head, "value"),
-    ("some", by_leaf_copies, "frozen"),
+    ("some", by_leaf_copies, "cut"),
     ("some", first_order, "first order"),
     ("some", lambda *case: some(*case[:-2], 1, case[-1]), "one step"),
     ("some", lambda *case: float(some(*case)), "cut"),

@@ -155,7 +155,7 @@ WRONG = [
     ("head", head_without_grad, "detached"),
     ("head", head_of_a_library, "detached"),
     ("head", head_with_ridge, "offset"),
-    ("head", features_and_all, "return"),
+    ("head", features_and_all, "cut"),
     ("zero_head", two_steps, "two steps"),
     ("zero_head", protomaml_start, "prototypes"),
     ("zero_head", lambda z, y, q, n, a: torch.zeros(4, n), "no step"),

@@ -416,7 +416,7 @@ def test_what_the_attacker_got_right_is_correct(exercise, fn):
     "name, fn, words",
     [
         ("interval", lambda a: (a.mean, 0.1), "a function (add `()` to call it)"),
-        ("interval", lambda a: (a.mean() + 2e-5, 0.1), " and yours is "),
+        ("interval", lambda a: (a.mean() + 2e-5, 0.1), "the half-width is 0.1"),
         ("nearest", lambda s, y, q: y[: len(q)] * 0, "has the shape"),
         ("shots", lambda s, y, q: q.new_zeros(len(q)).long(), "whatever is in the support"),
         ("shots", lambda s, y, q: torch.zeros(len(q), len(y)), "`argmin` of every row"),
