@@ -1,0 +1,7 @@
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def write_pages(rows):
+    pass
