@@ -2,7 +2,7 @@
 #   make lab HOST=0.0.0.0 PORT=8889 BROWSER=no ARGS="-- --IdentityProvider.token=secret"
 # make test          runs every test
 # For contributors: make edit, make notebooks [CHAPTER=01], make publish REPO=owner/name,
-# make bench, make clean.
+# make bench, make ledger, make ledger-full, make clean.
 
 # the first of these that is 3.11, 3.12 or 3.13; `make lab PYTHON=/path/to/python` chooses another
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -18,7 +18,7 @@ given = $(if $(filter command,$(origin $(1))),$(2)$($(1)))
 OPTIONS = $(call given,HOST,--ip=) $(call given,PORT,--port=) \
 	$(if $(filter no 0 false,$(BROWSER)),--no-browser) $(ARGS)
 
-.PHONY: lab test edit notebooks publish bench clean setup setup-tests
+.PHONY: lab test edit notebooks publish bench ledger ledger-full clean setup setup-tests
 lab: setup
 	@$(VENV) -m mlcourse lab $(OPTIONS)
 
@@ -36,6 +36,12 @@ publish: setup-tests
 
 bench: setup-tests
 	@for script in benchmarks/*.py; do echo "== $$script"; $(VENV) $$script || exit 1; done
+
+ledger: setup-tests
+	@$(VENV) benchmarks/ledger.py $(ARGS)
+
+ledger-full: setup-tests
+	@$(VENV) benchmarks/ledger.py --full $(ARGS)
 
 clean:
 	rm -rf .venv .venv-colab build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
