@@ -116,7 +116,7 @@ def write(new: dict[str, dict]) -> None:
         text = json.dumps({"rows": made}, indent=1, ensure_ascii=False)
         draft.write_text(text + "\n", encoding="utf-8")
         os.replace(draft, LEDGER)
-        write_pages(made, {group.id for group in GROUPS if not group.readme})
+        write_pages(made)
 
 
 @contextlib.contextmanager
@@ -147,7 +147,7 @@ def run(jobs: list[str], full: bool, tiny: bool) -> None:
             print(f"{job}: Omniglot is not here, so its rows stay as they are.")
             continue
         clock = time.perf_counter()
-        found = JOBS[job](lambda n: min(n, 20) if tiny else n)
+        found = JOBS[job](lambda n, few=20: min(n, few) if tiny else n)
         for group in groups:
             new = measured(group, found, full, began)
             for id, row in new.items():

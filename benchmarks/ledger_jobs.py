@@ -1,6 +1,7 @@
 """What finds our numbers: a job trains, or judges what is shipped, and returns its cells.
 
-Every job runs its steps and tasks through `cut`, which makes them few in a tiny run.
+Every job passes its steps, tasks and pools through `cut(number, few)`, which is `number`, but `few`
+at most in a tiny run.
 """
 
 import time
@@ -12,12 +13,12 @@ from ledger_rows import GROUPS
 from torch import Tensor, nn
 
 from mlcourse.learners import maml, maml_runs, networks, protonet_runs, sine_features, sine_runs
-from mlcourse.tasks import Characters, Episode, Points, SineTasks, load_characters
+from mlcourse.tasks import CharacterData, Characters, Episode, Points, SineTasks, load_characters
 
 CPU = torch.device("cpu")
 SEEDS = (0, 1, 2)
 ALPHABETS = next(group.cells for group in GROUPS if group.id == "within-alphabet")
-Cut = Callable[[int], int]
+Cut = Callable[..., int]
 
 
 class Found(NamedTuple):
@@ -76,7 +77,7 @@ def after_steps(runs, cut: Cut, shots=(5,), judge=sine_runs.losses_along) -> dic
 
 def sine_paper(cut: Cut) -> dict[str, Found]:
     """70 000 steps with ten points and a constant rate."""
-    run = rule_run("MAML", cut(70_000), 0, k_shot=10, outer_lr=0.001, cycle=False)
+    run = rule_run("MAML", cut(70_000, 2), 0, k_shot=10, outer_lr=0.001, cycle=False)
     return after_steps([run], cut, (5, 10, 20))
 
 
@@ -84,7 +85,7 @@ def sine_rule(
     rule: str, cut: Cut, steps: int = 8000, judge=sine_runs.losses_along
 ) -> dict[str, Found]:
     """Three trainings by the course's recipe."""
-    return after_steps([rule_run(rule, cut(steps), seed) for seed in SEEDS], cut, judge=judge)
+    return after_steps([rule_run(rule, cut(steps, 2), seed) for seed in SEEDS], cut, judge=judge)
 
 
 def tuned(params: maml.Params, report: Episode, _) -> Tensor:
@@ -113,7 +114,7 @@ def sine_oracle(cut: Cut) -> dict[str, Found]:
             lambda p, e, *_: networks.squared_errors(*sine_runs.spread(p, e.query)).mean(),
             networks.parameters(networks.mlp(inputs=3)),
             lambda generator=generator: Episode(*[told(sine_runs.META_BATCH, generator)] * 2),
-            cut(8000),
+            cut(8000, 2),
             outer_lr=0.01,
         )
         errors.append(networks.squared_errors(*sine_runs.spread(params, new)))
@@ -139,7 +140,7 @@ def closed_form(cut: Cut) -> dict[str, Found]:
 def learned_features(cut: Cut) -> dict[str, Found]:
     """Features trained through a head that is solved."""
     works = [sine_features.training(seed=seed) for seed in SEEDS]
-    seconds = sum(timed(work, cut(sine_features.STEPS)) for work in works) / len(works)
+    seconds = sum(timed(work, cut(sine_features.STEPS, 2)) for work in works) / len(works)
     found = {}
     for k in (2, 5, 10):
         new = sine_runs.new_tasks(cut(1000), k, seed=1000)
@@ -198,23 +199,30 @@ def maml_dense(cut: Cut) -> dict[str, Found]:
         learner, spent = maml_run(
             dense(),
             lambda g=generator: pool.sample(maml_runs.META_BATCH, 1, maml_runs.QUERIES, g, 5),
-            *(0.4, cut(3000), maml_runs.OUTER_LR),
+            *(0.4, cut(3000, 2), maml_runs.OUTER_LR),
         )
         found.append(both(cut, learner, data.evaluation))
         seconds += spent / 2
     return {cell: Found([*each], seconds) for cell, each in zip(("5w1s", "5w5s"), zip(*found))}
 
 
-def protonet(runs: list, device=CPU, split=None, **judging) -> dict[str, Found]:
+def few(pool: Characters, cut: Cut) -> Characters:
+    """A pool; two alphabets of it in a tiny run."""
+    alphabets = pool.alphabet.unique()
+    some = torch.isin(pool.alphabet, alphabets[: cut(len(alphabets), 2)])
+    return pool.subset(some.nonzero()[:, 0])
+
+
+def protonet(cut: Cut, runs: list, device=CPU, split=None, **judging) -> dict[str, Found]:
     """Runs of `protonet_runs`, each cell of each judged."""
     said, seconds = [], 0.0
-    for run, steps in runs:
+    for run in runs:
         data = load_characters(run.recipe.size)
         practice, test = split(data) if split else (data.background.rotated(), data.evaluation)
         work = protonet_runs.Training(run.recipe, practice, device, run.seed)
-        seconds += timed(work, steps) / len(runs)
-        features = protonet_runs.embedded(work.net, test).cpu()
-        said.append(cells(features, **judging))
+        seconds += timed(work, cut(run.steps(), 2)) / len(runs)
+        features = protonet_runs.embedded(work.net, few(test, cut))
+        said.append(cells(features, cut(1000), **judging))
     return {cell: Found([one[cell] for one in said], seconds) for cell in said[0]}
 
 
@@ -230,21 +238,16 @@ def cells(features: Tensor, n_tasks: int = 1000, n_query: int = 5, which=protone
 def protonet_recipe(cut: Cut) -> dict[str, Found]:
     """The half-minute recipe, two trainings."""
     runs = [protonet_runs.runs()[f"base/{seed}"] for seed in protonet_runs.SEEDS]
-    return protonet([(run, cut(run.steps())) for run in runs], n_tasks=cut(1000))
-
-
-def long_features() -> tuple[Tensor, Characters]:
-    """The evaluation characters as the shipped long run embeds them."""
-    pool = load_characters(28).evaluation
-    return protonet_runs.embedded(protonet_runs.shipped("long"), pool), pool
+    return protonet(cut, runs)
 
 
 def protonet_shipped(cut: Cut) -> dict[str, Found]:
     """The shipped long run judged anew, and within alphabets, beside people and others."""
-    features, pool = long_features()
+    pool = few(load_characters(28).evaluation, cut)
+    features = protonet_runs.embedded(protonet_runs.shipped("long"), pool)
     seconds = float(protonet_runs.recorded("long")["curve"][-1, 1])
     found = {c: Found([v], seconds) for c, v in cells(features, cut(1000)).items()}
-    each = protonet_runs.alphabet_tasks(features, pool, cut(protonet_runs.ALPHABET_TASKS))
+    each = protonet_runs.alphabet_tasks(features, pool, cut(protonet_runs.ALPHABET_TASKS, 2))
     right = protonet_runs.judged(each, 20).view(len(pool.alphabet.unique()), -1).mean(1)
     return found | dict.fromkeys(ALPHABETS, Found([right], seconds))
 
@@ -269,9 +272,8 @@ def protonet_paper(cut: Cut) -> dict[str, Found]:
     for k in (1, 5):
         recipe = protonet_runs.Recipe(k_shot=k, size=28, filters=64, n_query=5)
         which = [cell for cell in protonet_runs.CELLS if cell[1] == k]
-        judging = {"n_tasks": cut(1000), "n_query": 15, "which": which}
-        runs = [(protonet_runs.Run(recipe), cut(20_000))]
-        found |= protonet(runs, gpu(), lambda data: data.papers_split(), **judging)
+        runs = [protonet_runs.Run(recipe, images=20_000 * recipe.images())]
+        found |= protonet(cut, runs, gpu(), CharacterData.papers_split, n_query=15, which=which)
     return found
 
 
@@ -289,14 +291,14 @@ def maml_paper(cut: Cut) -> dict[str, Found]:
     found, device = {}, gpu()
     for n, k in protonet_runs.CELLS:
         draw = torch.Generator().manual_seed(0)
-        tasks, steps, at_test = (cut(32), 1, 3) if n == 5 else (cut(16), 5, 5)
+        tasks, steps, at_test = (cut(32, 2), 1, 3) if n == 5 else (cut(16, 2), 5, 5)
         torch.manual_seed(0)
         learner, seconds = maml_run(
             strided(n),
             lambda n=n, k=k, tasks=tasks, draw=draw: practice.sample(tasks, k, k, draw, n),
-            *(2.0, cut(60_000), 0.001, device, steps, False),
+            *(2.0, cut(60_000, 2), 0.001, device, steps, False),
         )
-        new = test.sample(cut(600), k, k, torch.Generator().manual_seed(7), n)
+        new = test.sample(cut(600, 4), k, k, torch.Generator().manual_seed(7), n)
         new = Episode(*(Points(*(v.to(device) for v in side)) for side in new))
         found[f"{n}w{k}s"] = Found([maml_runs.judged(learner, new, at_test)], seconds)
     return found

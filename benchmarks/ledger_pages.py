@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-from ledger_rows import CELLS
+from ledger_rows import CELLS, GROUPS
 
 from mlcourse.evaluation import Estimate, estimate, paired_difference
 from mlcourse.learners import maml_runs, protonet_runs
@@ -15,6 +15,7 @@ from mlcourse.learners import maml_runs, protonet_runs
 REPOSITORY = Path(__file__).parent.parent
 PAGE, README = REPOSITORY / "benchmarks" / "LEDGER.md", REPOSITORY / "README.md"
 BLOCK = re.compile(r"(?<=<!-- ledger -->\n).*?(?=<!-- /ledger -->)", re.DOTALL)
+HIDDEN = {group.id for group in GROUPS if not group.readme}
 UNITS = {
     "MSE": "Sine waves: mean squared error, small is good",
     "%": "Omniglot: accuracy in %, large is good",
@@ -25,8 +26,9 @@ Made by `make ledger` from [ledger.json](ledger.json); do not edit. Every publis
 course touches, and ours. ± is a 95 % interval over tasks, of the mean where there are several
 trainings (in brackets). **Within** means that zero is in the 95 % interval of the difference, with
 room for the rounding of the published number; *better by* and *behind by* say how far it is
-otherwise. The papers split Omniglot by characters mixed over all alphabets, the course by
-alphabets, which is harder, and most rows differ in more than that: being behind refutes no paper.
+otherwise. Seconds are those of all processor threads together. The papers split Omniglot by
+characters mixed over all alphabets, the course by alphabets, which is harder, and most rows differ
+in more than that: being behind refutes no paper.
 """
 
 
@@ -45,7 +47,7 @@ def verdict(row: dict) -> str:
     ahead = (ours["mean"] - paper["value"]) * (1 if row["unit"] == "%" else -1)
     if abs(ahead) <= math.hypot(ours["half_width"], paper["half_width"] or 0) + rounding:
         return "within"
-    return f"{'better' if ahead > 0 else '**behind**'} by {number(abs(ahead), row['unit'])}"
+    return f"{'better' if ahead > 0 else 'behind'} by {number(abs(ahead), row['unit'])}"
 
 
 def number(value: float, unit: str) -> str:
@@ -105,12 +107,15 @@ def table(*lines: list[str]) -> str:
     return "\n".join([head, "|---" + "|---:" * (len(lines[0]) - 1) + "|", *body]) + "\n"
 
 
-def block(some: list[dict]) -> str:
-    """A group: its cells, its source and protocol, how ours differs and came about."""
+def block(some: list[dict], seen: dict[str, str]) -> str:
+    """A group: its cells, its source and protocol, how ours differs and came about. A protocol
+    that was `seen` is not told again."""
     row, paper = some[0], some[0]["paper"]
     lines = [[cell_name(r["cell"]), published(r), ours(r), verdict(r)] for r in some]
-    protocol = f" Protocol: {paper['protocol']}." if paper["protocol"] else ""
-    source = f"*Published:* {paper['source']}, {paper['where']}.{protocol}"
+    before = seen.setdefault(paper["protocol"], row["method"])
+    protocol = paper["protocol"] if before == row["method"] else f"as for “{before}”"
+    source = f"*Published:* {paper['source']}, {paper['where']}."
+    source += f" Protocol: {protocol}." * bool(paper["protocol"])
     mine = f"*Ours:* {row['differences']}. {provenance(row)}"
     cells = table(["", "published", "ours", ""], *lines)
     return f"### {row['method']}\n\n{cells}\n{source}\n\n{mine}\n"
@@ -118,9 +123,7 @@ def block(some: list[dict]) -> str:
 
 def tally(rows: list[dict]) -> str:
     """How many cells have which verdict."""
-    words = [
-        verdict(r).strip("*").split()[0].strip("*") for r in rows if r["paper"]["value"] is not None
-    ]
+    words = [verdict(r).split()[0] for r in rows if r["paper"]["value"] is not None]
     count = Counter(words)
     return (
         f"Of {len(words)} rows with a published number {count['within']} are within the interval, "
@@ -131,41 +134,34 @@ def tally(rows: list[dict]) -> str:
 
 def page(rows: list[dict]) -> str:
     """LEDGER.md."""
-    parts = [HEAD, tally(rows) + "\n"]
+    parts, seen = [HEAD, tally(rows) + "\n"], {}
     for unit, title in UNITS.items():
-        parts += [f"## {title}\n", *(block(g) for g in grouped(rows) if g[0]["unit"] == unit)]
+        parts += [f"## {title}\n", *(block(g, seen) for g in grouped(rows) if g[0]["unit"] == unit)]
     return "\n".join([*parts, beside(), notes()])
 
 
-def readme(rows: list[dict], hidden: set[str]) -> str:
+def readme(rows: list[dict]) -> str:
     """The table of the top README: a line for each group that is not hidden."""
     lines = []
     for some in grouped(rows):
         some = [r for r in some if r["paper"]["value"] is not None] or some
-        if some[0]["id"].split("/")[0] in hidden:
+        if some[0]["id"].split("/")[0] in HIDDEN:
             continue
         columns = ([f(r) for r in some] for f in (published, lambda r: ours(r, False), verdict))
         columns = [" / ".join(v if len(set(v)) > 1 else v[:1]) for v in columns]
-        cells = " / ".join(short_name(r["cell"]) for r in some)
+        cells = " / ".join(cell_name(r["cell"]) for r in some)
+        cells = re.sub(r"(\d+ points), 1 step / .*", r"\1; 1 / 5 / 10 steps", cells)
+        cells = re.sub(r"(\d+)-way (\d)-shot", r"\1w\2s", cells)
         lines.append([some[0]["method"], cells, *columns, some[0]["date"] or ""])
     head = ["", "", "published", "ours, ± 95 %", "", "on"]
     return f"{tally(rows)}\n\n{table(head, *lines)}"
 
 
-def short_name(cell: str) -> str:
-    """Fewer words for the README."""
-    return (
-        re.sub(r"K(\d+)/(\d+)", r"K = \1, \2", cell_name(cell))
-        .replace("-shot", "")
-        .replace("-way ", "w")
-    )
-
-
-def write_pages(rows: list[dict], hidden: set[str]) -> None:
+def write_pages(rows: list[dict]) -> None:
     """Both pages; the README's other lines stay."""
     PAGE.write_text(page(rows), encoding="utf-8")
     text = README.read_text(encoding="utf-8")
-    README.write_text(BLOCK.sub(lambda _: readme(rows, hidden), text), encoding="utf-8")
+    README.write_text(BLOCK.sub(lambda _: readme(rows), text), encoding="utf-8")
 
 
 # ---------------------------------------------------------------- what recordings say beside them
