@@ -111,7 +111,7 @@ def known() -> dict[str, dict]:
 def write(new: dict[str, dict]) -> None:
     """The ledger with new findings in place of the old one, whole, and its pages."""
     draft = LEDGER.with_name(".ledger.json.part")
-    with FileLock(draft.with_suffix(".lock")):
+    with FileLock(Path(tempfile.gettempdir()) / "mlcourse-ledger.lock"):
         made = rows(known() | new)
         text = json.dumps({"rows": made}, indent=1, ensure_ascii=False)
         draft.write_text(text + "\n", encoding="utf-8")

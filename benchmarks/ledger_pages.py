@@ -74,10 +74,14 @@ def ours(row: dict, more: bool = True) -> str:
     """Our number; more: with single trainings and the median."""
     if not (said := row["ours"]):
         return "–"
-    show = [number(v, row["unit"]) for v in (said["mean"], said["half_width"])]
-    extra = [", ".join(number(v, row["unit"]) for v in said["trainings"])] * ("trainings" in said)
-    extra += [f"median {number(said.get('median', 0), row['unit'])}"] * ("median" in said)
-    return " ± ".join(show) + (f" ({'; '.join(extra)})" if extra and more else "")
+    mean, half, *each = (
+        number(v, row["unit"])
+        for v in (said["mean"], said["half_width"], *said.get("trainings", ()))
+    )
+    extra = [", ".join(each)] * bool(each)
+    if "median" in said:
+        extra.append(f"median {number(said['median'], row['unit'])}")
+    return f"{mean} ± {half}" + (f" ({'; '.join(extra)})" if extra and more else "")
 
 
 def provenance(row: dict) -> str:
