@@ -1,8 +1,9 @@
 # make lab           opens JupyterLab on your own copies of the chapters
 #   make lab HOST=0.0.0.0 PORT=8889 BROWSER=no ARGS="-- --IdentityProvider.token=secret"
 # make test          runs every test
+# make ledger        trains and judges what papers published; make ledger-full, all of it
 # For contributors: make edit, make notebooks [CHAPTER=01], make publish REPO=owner/name,
-# make bench, make ledger, make ledger-full, make clean.
+# make bench, make clean.
 
 # the first of these that is 3.11, 3.12 or 3.13; `make lab PYTHON=/path/to/python` chooses another
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))

@@ -32,7 +32,7 @@ from mlcourse.learners import maml_runs
 from mlcourse.tasks import load_characters
 
 LEDGER = REPOSITORY / "benchmarks" / "ledger.json"
-NO_SECONDS = "its seconds were not recorded"
+NO_SECONDS = "processor seconds were not recorded"
 MEASURED = ("ours", "why", "training_seconds", "device", "torch", "commit", "date", "command")
 MEASURED += ("kind",)
 PICTURES = [job for job in JOBS if any(g.job == job and g.unit == "%" for g in GROUPS)]

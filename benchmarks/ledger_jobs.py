@@ -82,7 +82,7 @@ def sine_paper(cut: Cut) -> dict[str, Found]:
 
 
 def sine_rule(
-    rule: str, cut: Cut, steps: int = 8000, judge=sine_runs.losses_along
+    rule: str, cut: Cut, steps: int = sine_runs.RULE_STEPS, judge=sine_runs.losses_along
 ) -> dict[str, Found]:
     """Three trainings by the course's recipe."""
     return after_steps([rule_run(rule, cut(steps, 2), seed) for seed in SEEDS], cut, judge=judge)
@@ -114,7 +114,7 @@ def sine_oracle(cut: Cut) -> dict[str, Found]:
             lambda p, e, *_: networks.squared_errors(*sine_runs.spread(p, e.query)).mean(),
             networks.parameters(networks.mlp(inputs=3)),
             lambda generator=generator: Episode(*[told(sine_runs.META_BATCH, generator)] * 2),
-            cut(8000, 2),
+            cut(sine_runs.RULE_STEPS, 2),
             outer_lr=0.01,
         )
         errors.append(networks.squared_errors(*sine_runs.spread(params, new)))
@@ -245,11 +245,10 @@ def protonet_shipped(cut: Cut) -> dict[str, Found]:
     """The shipped long run judged anew, and within alphabets, beside people and others."""
     pool = few(load_characters(28).evaluation, cut)
     features = protonet_runs.embedded(protonet_runs.shipped("long"), pool)
-    seconds = float(protonet_runs.recorded("long")["curve"][-1, 1])
-    found = {c: Found([v], seconds) for c, v in cells(features, cut(1000)).items()}
+    found = {c: Found([v]) for c, v in cells(features, cut(1000)).items()}
     each = protonet_runs.alphabet_tasks(features, pool, cut(protonet_runs.ALPHABET_TASKS, 2))
     right = protonet_runs.judged(each, 20).view(len(pool.alphabet.unique()), -1).mean(1)
-    return found | dict.fromkeys(ALPHABETS, Found([right], seconds))
+    return found | dict.fromkeys(ALPHABETS, Found([right]))
 
 
 def protonet_recorded(name: str, cut: Cut) -> dict[str, Found]:
@@ -308,10 +307,10 @@ def maml_paper(cut: Cut) -> dict[str, Found]:
 
 JOBS: dict[str, Callable[[Cut], dict[str, Found]]] = {
     "sine_paper": sine_paper,
-    "sine_maml": lambda cut: sine_rule("MAML", cut),
+    "sine_maml": lambda cut: sine_rule("MAML", cut, 8000),
     "sine_pretraining": lambda cut: sine_rule("pretraining", cut, judge=tuned),
     "sine_fomaml": lambda cut: sine_rule("FOMAML", cut),
-    "sine_reptile": lambda cut: sine_rule("Reptile", cut, 2667),
+    "sine_reptile": lambda cut: sine_rule("Reptile", cut),
     "sine_oracle": sine_oracle,
     "sine_exact": sine_exact,
     "closed_form": closed_form,

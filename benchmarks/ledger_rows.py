@@ -86,7 +86,7 @@ OUR_PROTO = (
     f"{OUR_SPLIT}; 667 episodes of 20 × 20, 32 filters, two queries a class; 1000 tasks of five "
     "queries a class"
 )
-OUR_SINES = "8000 steps, β climbs to 0.01 and falls to zero, five support and ten query points"
+OUR_SINES = "steps, β climbs to 0.01 and falls to zero, five support and ten query points"
 MAML_CELLS = ((98.7, 0.4), (99.9, 0.1), (95.8, 0.3), (98.9, 0.2))
 PROTO_CELLS = (98.8, 99.7, 96.0, 98.9)
 MAML_FILE = "mlcourse/assets/runs_maml.npz", "python tools/assets.py maml_characters"
@@ -107,21 +107,21 @@ GROUPS = [
         *("maml-sine", "MAML on sines, the course's recipe", "MSE"),
         sines(0.67, 0.38, 0.35),
         SINE_TABLE,
-        f"{OUR_SINES} in training; 1000 tasks at test",
+        f"8000 {OUR_SINES} in training; 1000 tasks at test",
         "sine_maml",
     ),
     Group(
         *("pretraining-sine", "Pretraining on all sines, then gradient steps", "MSE"),
         sines(2.41, 2.23, 2.19),
         Paper(FINN, "table 2", "the same waves and network, fine-tuned with a tuned step size"),
-        f"{OUR_SINES} as one; α chosen for each number of steps on 500 other tasks",
+        f"2000 {OUR_SINES} as one set; α chosen for each number of steps on 500 other tasks",
         "sine_pretraining",
     ),
     Group(
         *("fomaml-sine", "MAML on sines, first order", "MSE"),
         sines(),
         Paper(FINN, "no table for waves"),
-        "as the course's recipe for MAML",
+        f"2000 {OUR_SINES} in training; 1000 tasks at test",
         "sine_fomaml",
         readme=False,
     ),
@@ -129,7 +129,7 @@ GROUPS = [
         *("reptile-sine", "Reptile on sines", "MSE"),
         sines(),
         Paper(NICHOL, "no number that could be verified", "φ in [0, 2π]: another family"),
-        "φ in [0, π]; 2667 steps, five inner steps on fifteen points, a peak β of 0.01",
+        f"φ in [0, π]; 2000 {OUR_SINES} as one set, five inner steps",
         "sine_reptile",
         readme=False,
     ),
@@ -137,7 +137,7 @@ GROUPS = [
         *("oracle-sine", "Oracle on sines: amplitude and phase are inputs", "MSE"),
         {"told": (None, None)},
         Paper(FINN, "figures 3 and 6", SINES),
-        "8000 steps of 25 waves with 15 points each, β climbs to 0.01 and falls to zero",
+        "2000 steps of 25 waves with 15 points each, β climbs to 0.01 and falls to zero",
         "sine_oracle",
         none="figure only",
         readme=False,
