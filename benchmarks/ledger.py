@@ -2,7 +2,8 @@
 
 make ledger                  trains anew what fits ten minutes, judges shipped checkpoints anew
 make ledger-full             remakes the recordings first and, on a GPU, adds the papers' protocols
-make ledger ARGS=sine_paper  one job alone; ARGS=--page writes the pages again
+make ledger ARGS=sine_paper  one job alone; ARGS=--shipped trains nothing, but judges what is
+                             shipped; ARGS=--page writes the pages again
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from ledger_jobs import JOBS, NEED_A_GPU, Found
+from ledger_jobs import JOBS, NEED_A_GPU, SHIPPED, Found
 from ledger_pages import REPOSITORY, write_pages
 from ledger_rows import GROUPS, Group
 from torch import Tensor
@@ -44,21 +45,22 @@ def git(*words: str) -> str:
     return said.stdout.strip()
 
 
-def here(group: Group, full: bool, began: str) -> dict:
+def here(group: Group, kind: str, began: str, full: bool, shipped: bool) -> dict:
     """Where, when and how a figure of this group was found."""
-    if group.kind == "recorded" and not full:
+    if kind == "recorded" and not full:
         file, command = group.recorded
         commit, date = (git("log", "-1", "--format=%h %cs", "--", file) or "? ?").split()
         made = {"device": "CPU", "torch": None, "commit": commit, "date": date}
-        return made | {"command": command, "kind": "recorded"}
+        return made | {"command": command, "kind": kind}
     threads = torch.get_num_threads()
     device = f"CPU ({platform.machine()}), {threads} thread{'s' * (threads > 1)}"
     if group.job in NEED_A_GPU and torch.cuda.is_available():
         device = torch.cuda.get_device_name()
     full = full and bool(group.recorded or group.job in NEED_A_GPU)
     made = {"device": device, "torch": torch.__version__, "commit": began}
-    made |= {"date": f"{datetime.now(UTC):%Y-%m-%d}", "command": f"make ledger{'-full' * full}"}
-    return made | {"kind": "trained anew" if full else group.kind}
+    made["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+    made["command"] = f"make ledger{'-full' * full}{' ARGS=--shipped' * shipped}"
+    return made | {"kind": "trained anew" if full else kind}
 
 
 def said(found: Found, unit: str) -> dict:
@@ -77,15 +79,15 @@ def short(value: float | Tensor) -> float:
     return float(f"{float(value):.4g}")
 
 
-def measured(group: Group, found: dict[str, Found], full: bool, began: str) -> dict[str, dict]:
-    """The cells of a group as a job has found them, by their ids."""
+def measured(group: Group, found: dict[str, Found], *run) -> dict[str, dict]:
+    """The cells of a group as a job has found them, by their ids; run: what `here` wants."""
     made = {}
     for cell in group.cells:
         seconds = found[cell].seconds
         row = {"ours": said(found[cell], group.unit)}
         row["training_seconds"] = None if seconds is None else round(seconds, 1)
         row["why"] = NO_SECONDS if seconds is None else ""
-        made[f"{group.id}/{cell}"] = row | here(group, full, began)
+        made[f"{group.id}/{cell}"] = row | here(group, found[cell].kind, *run)
     return made
 
 
@@ -137,7 +139,7 @@ def remade() -> Iterator[None]:
             paths.asset = shipped
 
 
-def run(jobs: list[str], full: bool, tiny: bool) -> None:
+def run(jobs: list[str], full: bool = False, tiny: bool = False, shipped: bool = False) -> None:
     """Do the jobs; a tiny run writes nothing, any other writes after each job."""
     dirty = git("status", "--porcelain", "--", "mlcourse", "tools", "benchmarks/*.py")
     began = git("rev-parse", "--short", "HEAD") + " (dirty)" * bool(dirty)
@@ -147,9 +149,10 @@ def run(jobs: list[str], full: bool, tiny: bool) -> None:
             print(f"{job}: Omniglot is not here, so its rows stay as they are.")
             continue
         clock = time.perf_counter()
-        found = JOBS[job](lambda n, few=20: min(n, few) if tiny else n)
+        how = (SHIPPED if shipped else JOBS)[job]
+        found = how(lambda n, few=20: min(n, few) if tiny else n)
         for group in groups:
-            new = measured(group, found, full, began)
+            new = measured(group, found, began, full, shipped)
             for id, row in new.items():
                 print(f"{id:45} {row['ours']['mean']} ± {row['ours']['half_width']}", flush=True)
             if not tiny:
@@ -162,7 +165,7 @@ def side_by_side(full: bool) -> None:
     waves = [job for job in JOBS if job not in PICTURES]
     with subprocess.Popen([sys.executable, __file__, *waves]) as other:
         here = torch.cuda.is_available() and full
-        run([job for job in PICTURES if here or job not in NEED_A_GPU], full, False)
+        run([job for job in PICTURES if here or job not in NEED_A_GPU], full)
     if other.returncode:
         raise SystemExit("The rows of the waves are not complete.")
 
@@ -171,15 +174,17 @@ def main(words: list[str] | None = None) -> None:
     """Read the command line and obey."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("jobs", nargs="*", choices=[[], *JOBS], help="these alone")
-    for flag in ("--full", "--tiny", "--page"):
+    for flag in ("--full", "--tiny", "--shipped", "--page"):
         parser.add_argument(flag, action="store_true")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     if asked.page:
         return write({})
     with remade() if asked.full and not asked.tiny else contextlib.nullcontext():
-        if asked.jobs or asked.tiny:
+        if (asked.jobs or asked.tiny) and not asked.shipped:
             run(asked.jobs or [*JOBS], asked.full, asked.tiny)
+        elif asked.shipped:
+            run(asked.jobs or [*SHIPPED], shipped=True)
         else:
             side_by_side(asked.full)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from ledger_rows import GROUPS
+from ledger_rows import CELLS, GROUPS
 from torch import Tensor, nn
 
 from mlcourse.learners import maml, maml_runs, networks, protonet_runs, sine_features, sine_runs
@@ -17,15 +17,18 @@ from mlcourse.tasks import CharacterData, Characters, Episode, Points, SineTasks
 
 CPU = torch.device("cpu")
 SEEDS = (0, 1, 2)
+MATCHING = "distance=matching,temperature=0.1"
 ALPHABETS = next(group.cells for group in GROUPS if group.id == "within-alphabet")
 Cut = Callable[..., int]
 
 
 class Found(NamedTuple):
-    """What a job found for a cell: for each training one number a task, and its seconds."""
+    """What a job found for a cell: for each training one number a task; seconds of a training; and
+    whether it was trained anew, "judged anew" from what is shipped, or "recorded"."""
 
     trainings: list[Tensor]
     seconds: float | None = None
+    kind: str = "trained anew"
 
 
 def timed(work, steps: int) -> float:
@@ -65,13 +68,15 @@ def rule_run(rule: str, steps: int, seed: int, k_shot: int = 5, **how):
 
 
 def after_steps(runs, cut: Cut, shots=(5,), judge=sine_runs.losses_along) -> dict[str, Found]:
-    """The errors of runs after 1, 5 and 10 steps with α = 0.01, on 1000 new waves."""
-    found, seconds = {}, sum(seconds for _, seconds in runs) / len(runs)
+    """The errors of runs after 1, 5 and 10 steps with α = 0.01, on 1000 new waves; runs that have
+    no seconds are shipped."""
+    spent, found = [seconds for _, seconds in runs if seconds is not None], {}
+    how = (sum(spent) / len(spent), "trained anew") if spent else (None, "judged anew")
     for k in shots:
         new = sine_runs.new_tasks(cut(1000), k, seed=1000)
         errors = [judge(params, new, 0.01)[1:] for params, _ in runs]
         for steps, each in zip((1, 5, 10), zip(*errors)):
-            found[f"K{k}/{steps}"] = Found([*each], seconds)
+            found[f"K{k}/{steps}"] = Found([*each], *how)
     return found
 
 
@@ -86,6 +91,12 @@ def sine_rule(
 ) -> dict[str, Found]:
     """Three trainings by the course's recipe."""
     return after_steps([rule_run(rule, cut(steps, 2), seed) for seed in SEEDS], cut, judge=judge)
+
+
+def shipped_rule(rule: str, cut: Cut, judge=sine_runs.losses_along) -> dict[str, Found]:
+    """The three that are shipped."""
+    runs = [(sine_runs.trained(rule, seed).params, None) for seed in SEEDS]
+    return after_steps(runs, cut, judge=judge)
 
 
 def tuned(params: maml.Params, report: Episode, _) -> Tensor:
@@ -164,7 +175,8 @@ def maml_shipped(name: str, cut: Cut) -> dict[str, Found]:
     pool = load_characters(maml_runs.SIZE).evaluation
     one, five = both(cut, maml_runs.shipped(f"{name}/0"), pool)
     second = maml_runs.recorded(f"{name}/1")["one"][: len(one)]
-    return {"5w1s": Found([one, second.double()]), "5w5s": Found([five])}
+    found = {"5w1s": [one, second.double()], "5w5s": [five]}
+    return {cell: Found(rights, kind="judged anew") for cell, rights in found.items()}
 
 
 def dense(n_way: int = 5, pixels: int = maml_runs.SIZE**2) -> nn.Sequential:
@@ -245,16 +257,20 @@ def protonet_shipped(cut: Cut) -> dict[str, Found]:
     """The shipped long run judged anew, and within alphabets, beside people and others."""
     pool = few(load_characters(28).evaluation, cut)
     features = protonet_runs.embedded(protonet_runs.shipped("long"), pool)
-    found = {c: Found([v]) for c, v in cells(features, cut(1000)).items()}
+    found = cells(features, cut(1000))
     each = protonet_runs.alphabet_tasks(features, pool, cut(protonet_runs.ALPHABET_TASKS, 2))
     right = protonet_runs.judged(each, 20).view(len(pool.alphabet.unique()), -1).mean(1)
-    return found | dict.fromkeys(ALPHABETS, Found([right]))
+    found |= dict.fromkeys(ALPHABETS, right)
+    return {cell: Found([right], kind="judged anew") for cell, right in found.items()}
 
 
-def protonet_recorded(name: str, cut: Cut) -> dict[str, Found]:
-    """Two recorded trainings of another recipe."""
-    both = [protonet_runs.recorded(f"{name}/{seed}") for seed in protonet_runs.SEEDS]
-    return {c: Found([one[c].double() for one in both]) for c in ("5w1s", "5w5s", "20w1s", "20w5s")}
+def protonet_recorded(*names: str) -> dict[str, Found]:
+    """Recorded trainings of one recipe."""
+    said = [protonet_runs.recorded(name) for name in names]
+    found = {cell: [one[cell].double() for one in said] for cell in CELLS}
+    alphabets = [one["alphabet"].double().view(20, -1).mean(1) for one in said]
+    found |= dict.fromkeys(ALPHABETS, alphabets)
+    return {cell: Found(rights, kind="recorded") for cell, rights in found.items()}
 
 
 # ---------------------------------------------------------------- the papers' protocols
@@ -320,9 +336,16 @@ JOBS: dict[str, Callable[[Cut], dict[str, Found]]] = {
     "maml_dense": maml_dense,
     "protonet_shipped": protonet_shipped,
     "protonet_recipe": protonet_recipe,
-    "protonet_five_shot": lambda cut: protonet_recorded("k_shot=5", cut),
-    "matching_recorded": lambda cut: protonet_recorded("distance=matching,temperature=0.1", cut),
+    "protonet_five_shot": lambda cut: protonet_recorded("k_shot=5/0", "k_shot=5/1"),
+    "matching_recorded": lambda cut: protonet_recorded(f"{MATCHING}/0", f"{MATCHING}/1"),
     "protonet_paper": protonet_paper,
     "maml_paper": maml_paper,
 }
 NEED_A_GPU = ("protonet_paper", "maml_paper")
+SHIPPED: dict[str, Callable[[Cut], dict[str, Found]]] = {  # without the time to train or embed
+    "sine_pretraining": lambda cut: shipped_rule("pretraining", cut, tuned),
+    "sine_fomaml": lambda cut: shipped_rule("FOMAML", cut),
+    "sine_reptile": lambda cut: shipped_rule("Reptile", cut),
+    "protonet_shipped": lambda cut: protonet_recorded("long"),
+    "protonet_recipe": lambda cut: protonet_recorded("base/0", "base/1"),
+}

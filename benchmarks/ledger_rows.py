@@ -16,9 +16,8 @@ class Group(NamedTuple):
 
     unit: "MSE" or "%". cells: the published value and half-width of each, either may be None.
     differences: of ours to the protocol. job: what finds ours, "" when there is none yet; `why`
-    there is none. kind: "trained anew", "judged anew" from a shipped checkpoint, or "recorded".
-    recorded: the shipped file that ours stands on, and what makes it. none: what stands for a
-    value that is None. readme: whether the top README has it too.
+    there is none. recorded: the shipped file that ours stands on, and what makes it. none: what
+    stands for a value that is None. readme: whether the top README has it too.
     """
 
     id: str
@@ -29,7 +28,6 @@ class Group(NamedTuple):
     differences: str
     job: str = ""
     why: str = "its training is not among the recordings yet"
-    kind: str = "trained anew"
     recorded: tuple[str, str] | None = None
     none: str = "not published"
     readme: bool = True
@@ -91,7 +89,6 @@ MAML_CELLS = ((98.7, 0.4), (99.9, 0.1), (95.8, 0.3), (98.9, 0.2))
 PROTO_CELLS = (98.8, 99.7, 96.0, 98.9)
 MAML_FILE = "mlcourse/assets/runs_maml.npz", "python tools/assets.py maml_characters"
 PROTO_FILE = "mlcourse/assets/runs_protonet.npz", "python tools/assets.py protonets"
-JUDGED, ON_FILE = {"kind": "judged anew"}, {"kind": "recorded"}
 NEEDS_GPU = {"why": "it takes hours on a processor and runs where there is a GPU", "readme": False}
 
 GROUPS = [
@@ -171,7 +168,6 @@ GROUPS = [
         f"{OUR_MAML}; α = 0.4 on the mean, one step at test; {OUR_SHOTS}",
         "maml_shipped",
         recorded=MAML_FILE,
-        **JUDGED,
     ),
     Group(
         *("maml-no-conv", "MAML on Omniglot, no convolutions", "%"),
@@ -194,7 +190,6 @@ GROUPS = [
         f"{OUR_MAML}; α = 0.4 on the mean, one step at test; {OUR_SHOTS}",
         "first_order_shipped",
         recorded=MAML_FILE,
-        **JUDGED,
     ),
     Group(
         *("first-order-20-way", "MAML first order, 20 ways", "%"),
@@ -243,7 +238,6 @@ GROUPS = [
         "shot, also for five; 1000 tasks of five queries a class",
         "protonet_shipped",
         recorded=PROTO_FILE,
-        **JUDGED,
     ),
     Group(
         *("protonet-30-s", "ProtoNet, half a minute", "%"),
@@ -251,6 +245,7 @@ GROUPS = [
         PROTO_TABLE,
         f"{OUR_PROTO}; trained on one shot, also for five",
         "protonet_recipe",
+        recorded=PROTO_FILE,
     ),
     Group(
         *("protonet-five-shot", "ProtoNet trained on five shots", "%"),
@@ -259,7 +254,6 @@ GROUPS = [
         OUR_PROTO.replace("667", "286"),
         "protonet_five_shot",
         recorded=PROTO_FILE,
-        **ON_FILE,
     ),
     Group(
         *("matching", "Matching networks", "%"),
@@ -272,7 +266,6 @@ GROUPS = [
         f"{OUR_PROTO}; no full context embeddings, cosines divided by 0.1",
         "matching_recorded",
         recorded=PROTO_FILE,
-        **ON_FILE,
     ),
     Group(
         *(
@@ -293,7 +286,6 @@ GROUPS = [
         "of ours beside each",
         "protonet_shipped",
         recorded=PROTO_FILE,
-        **JUDGED,
     ),
     Group(
         *("protonet-paper", "ProtoNet, the paper's protocol", "%"),
