@@ -26,9 +26,10 @@ Made by `make ledger` from [ledger.json](ledger.json); do not edit. Every publis
 course touches, and ours. ± is a 95 % interval over tasks, of the mean where there are several
 trainings (in brackets). **Within** means that zero is in the 95 % interval of the difference, with
 room for the rounding of the published number; *better by* and *behind by* say how far it is
-otherwise. Seconds are those of all processor threads together. The papers split Omniglot by
-characters mixed over all alphabets, the course by alphabets, which is harder, and most rows differ
-in more than that: being behind refutes no paper.
+otherwise; where a paper gives no ±, its own sampling error is in neither. Seconds are those of all
+processor threads together. The papers split Omniglot by characters mixed over all alphabets, the
+course by alphabets, which is harder, and most rows differ in more than that: being behind refutes
+no paper.
 """
 
 
@@ -47,14 +48,18 @@ def verdict(row: dict) -> str:
     ahead = (ours["mean"] - paper["value"]) * (1 if row["unit"] == "%" else -1)
     if abs(ahead) <= math.hypot(ours["half_width"], paper["half_width"] or 0) + rounding:
         return "within"
-    return f"{'better' if ahead > 0 else 'behind'} by {number(abs(ahead), row['unit'])}"
+    return (
+        f"{'better' if ahead > 0 else 'behind'} by {number(abs(ahead), row['unit'], ours['mean'])}"
+    )
 
 
-def number(value: float, unit: str) -> str:
-    """An accuracy to a tenth of a point, an error to two digits or three."""
+def number(value: float, unit: str, like: float | None = None) -> str:
+    """An accuracy to a tenth of a point; an error to as many digits as one `like` it wants."""
     if unit == "%":
         return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}" if value >= 5e-4 else f"{value:.0e}"
+    size = value if like is None else like
+    digits = next((d for d, above in ((2, 0.1), (3, 0.01), (4, 1e-3)) if size >= above), None)
+    return f"{value:.0e}" if digits is None else f"{value:.{digits}f}"
 
 
 def cell_name(cell: str) -> str:
@@ -74,10 +79,8 @@ def ours(row: dict, more: bool = True) -> str:
     """Our number; more: with single trainings and the median."""
     if not (said := row["ours"]):
         return "–"
-    mean, half, *each = (
-        number(v, row["unit"])
-        for v in (said["mean"], said["half_width"], *said.get("trainings", ()))
-    )
+    numbers = said["mean"], said["half_width"], *said.get("trainings", ())
+    mean, half, *each = (number(v, row["unit"], said["mean"]) for v in numbers)
     extra = [", ".join(each)] * bool(each)
     if "median" in said:
         extra.append(f"median {number(said['median'], row['unit'])}")

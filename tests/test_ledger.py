@@ -148,7 +148,7 @@ def row(value, half, mean, half_width, unit="%"):
         (row(98.7, None, 98.4, 0.26), "within"),  # by the rounding of 98.7
         (row(98.7, None, 98.4, 0.24), "behind by 0.3"),
         (row(89.43, 0.1, 90.0, 0.1), "better by 0.6"),
-        (row(0.67, None, 0.61, 0.054, "MSE"), "better by 0.060"),
+        (row(0.67, None, 0.61, 0.054, "MSE"), "better by 0.06"),
         (row(0.67, None, 0.61, 0.056, "MSE"), "within"),
         (row(0.35, None, 0.50, 0.05, "MSE"), "behind by 0.15"),
         (row(None, None, 0.5, 0.1), ""),
