@@ -164,19 +164,19 @@ def learned_features(cut: Cut) -> dict[str, Found]:
 # ---------------------------------------------------------------- characters
 
 
-def both(cut: Cut, learner: maml_runs.Learner, pool: Characters) -> list[Tensor]:
-    """Accuracies on 5-way tasks of one query a class, seen together, with one shot and five."""
-    draw, n = torch.Generator().manual_seed(7), cut(600)
-    sets = maml_runs.episodes(pool, 1, n), pool.sample(n, 5, 1, draw, maml_runs.N_WAY)
-    return [maml_runs.judged(learner, episodes) for episodes in sets]
+def together(cut: Cut, learner: maml_runs.Learner, n_way: int = 5, steps: int = 1):
+    """Accuracies with one shot and five, by cell; a task has one query a class, seen together."""
+    pool, found = load_characters(maml_runs.SIZE).evaluation, {}
+    for k in (1, 5):
+        new = pool.sample(cut(600), k, 1, torch.Generator().manual_seed(7), n_way)
+        found[f"{n_way}w{k}s"] = maml_runs.judged(learner, new, steps)
+    return found
 
 
 def maml_shipped(name: str, cut: Cut) -> dict[str, Found]:
-    """A shipped learner judged anew; of a second training the recording."""
-    pool = load_characters(maml_runs.SIZE).evaluation
-    one, five = both(cut, maml_runs.shipped(f"{name}/0"), pool)
-    second = maml_runs.recorded(f"{name}/1")["one"][: len(one)]
-    found = {"5w1s": [one, second.double()], "5w5s": [five]}
+    """A shipped learner judged anew; of a second training what was recorded, with one shot."""
+    found = {c: [v] for c, v in together(cut, maml_runs.shipped(f"{name}/0")).items()}
+    found["5w1s"].append(maml_runs.recorded(f"{name}/1")["one"].double()[: cut(600)])
     return {cell: Found(rights, kind="judged anew") for cell, rights in found.items()}
 
 
@@ -204,8 +204,7 @@ def maml_run(net, draw, inner_lr, steps, outer_lr, device=CPU, inner_steps=1, cy
 
 def maml_dense(cut: Cut) -> dict[str, Found]:
     """MAML without convolutions, two trainings."""
-    data, found, seconds = load_characters(maml_runs.SIZE), [], 0.0
-    pool = data.background.rotated()
+    pool, found, seconds = load_characters(maml_runs.SIZE).background.rotated(), [], 0.0
     for seed in SEEDS[:2]:
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
@@ -214,9 +213,9 @@ def maml_dense(cut: Cut) -> dict[str, Found]:
             lambda g=generator: pool.sample(maml_runs.META_BATCH, 1, maml_runs.QUERIES, g, 5),
             *(0.4, cut(3000, 2), maml_runs.OUTER_LR),
         )
-        found.append(both(cut, learner, data.evaluation))
+        found.append(together(cut, learner))
         seconds += spent / 2
-    return {cell: Found([*each], seconds) for cell, each in zip(("5w1s", "5w5s"), zip(*found))}
+    return {cell: Found([one[cell] for one in found], seconds) for cell in found[0]}
 
 
 def few(pool: Characters, cut: Cut) -> Characters:

@@ -184,7 +184,7 @@ GROUPS = [
         *("maml-20-way", "MAML on Omniglot, 20 ways", "%"),
         ways(*MAML_CELLS[2:], of=TWENTY),
         MAML_TABLE,
-        OUR_MAML,
+        OUR_SPLIT,
     ),
     Group(
         *("first-order", "MAML first order, 5 ways", "%"),
@@ -198,19 +198,19 @@ GROUPS = [
         *("first-order-20-way", "MAML first order, 20 ways", "%"),
         ways((89.4, 0.5), (97.9, 0.1), of=TWENTY),
         FIRST_ORDER,
-        OUR_MAML,
+        OUR_SPLIT,
     ),
     Group(
         *("anil", "ANIL, 20 ways", "%"),
         ways((96.2, 0.5), (98.0, 0.3), of=TWENTY),
         Paper(RAGHU, OF_THREE, "MAML's, but the head alone adapts"),
-        OUR_MAML,
+        OUR_SPLIT,
     ),
     Group(
         *("anil-maml", "MAML in ANIL's paper, 20 ways", "%"),
         ways((93.7, 0.7), (96.4, 0.1), of=TWENTY),
         Paper(RAGHU, OF_THREE, "MAML's"),
-        OUR_MAML,
+        OUR_SPLIT,
         readme=False,
     ),
     Group(
