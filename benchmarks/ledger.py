@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from ledger_jobs import JOBS, NEED_A_GPU, SHIPPED, Found
+from ledger_jobs import JOBS, LONG, NEED_A_GPU, SHIPPED, Found
 from ledger_pages import REPOSITORY, write_pages
 from ledger_rows import GROUPS, Group
 from torch import Tensor
@@ -162,7 +162,7 @@ def run(jobs: list[str], full: bool = False, tiny: bool = False, shipped: bool =
 
 def side_by_side(full: bool) -> None:
     """Waves in a process of their own, characters in this one, a thread each."""
-    waves = [job for job in JOBS if job not in PICTURES]
+    waves = [job for job in JOBS if job not in PICTURES and (full or job not in LONG)]
     with subprocess.Popen([sys.executable, __file__, *waves]) as other:
         here = torch.cuda.is_available() and full
         run([job for job in PICTURES if here or job not in NEED_A_GPU], full)

@@ -12,7 +12,15 @@ import torch
 from ledger_rows import CELLS, GROUPS
 from torch import Tensor, nn
 
-from mlcourse.learners import maml, maml_runs, networks, protonet_runs, sine_features, sine_runs
+from mlcourse.learners import (
+    head_to_head,
+    maml,
+    maml_runs,
+    networks,
+    protonet_runs,
+    sine_features,
+    sine_runs,
+)
 from mlcourse.tasks import CharacterData, Characters, Episode, Points, SineTasks, load_characters
 
 CPU = torch.device("cpu")
@@ -168,7 +176,7 @@ def together(cut: Cut, learner: maml_runs.Learner, n_way: int = 5, steps: int = 
     """Accuracies with one shot and five, by cell; a task has one query a class, seen together."""
     pool, found = load_characters(maml_runs.SIZE).evaluation, {}
     for k in (1, 5):
-        new = pool.sample(cut(600), k, 1, torch.Generator().manual_seed(7), n_way)
+        new = pool.sample(cut(3000 // n_way), k, 1, torch.Generator().manual_seed(7), n_way)
         found[f"{n_way}w{k}s"] = maml_runs.judged(learner, new, steps)
     return found
 
@@ -178,6 +186,24 @@ def maml_shipped(name: str, cut: Cut) -> dict[str, Found]:
     found = {c: [v] for c, v in together(cut, maml_runs.shipped(f"{name}/0")).items()}
     found["5w1s"].append(maml_runs.recorded(f"{name}/1")["one"].double()[: cut(600)])
     return {cell: Found(rights, kind="judged anew") for cell, rights in found.items()}
+
+
+def contest_shipped(name: str, cut: Cut, of: tuple[int, ...] = (20,)) -> dict[str, Found]:
+    """A learner of chapter 10 judged anew after the contest's steps, queries together."""
+    found = {}
+    for n in of:
+        found |= together(cut, head_to_head.shipped(name, n), n, head_to_head.STEPS)
+    return {cell: Found([right], kind="judged anew") for cell, right in found.items()}
+
+
+def reptile_recorded(cut: Cut) -> dict[str, Found]:
+    """Reptile in chapter 10's contest, each query by itself."""
+    found = {}
+    for n in (5, 20):
+        rights = head_to_head.recorded(n)["Reptile"]
+        shots = head_to_head.shots_of(n, head_to_head.SHIFTS[0])
+        found |= {f"{n}w{k}s": rights[:, shots.index(k)].double() for k in (1, 5)}
+    return {cell: Found([*rights], kind="recorded") for cell, rights in found.items()}
 
 
 def dense(n_way: int = 5, pixels: int = maml_runs.SIZE**2) -> nn.Sequential:
@@ -334,6 +360,11 @@ JOBS: dict[str, Callable[[Cut], dict[str, Found]]] = {
     "maml_shipped": lambda cut: maml_shipped("MAML", cut),
     "first_order_shipped": lambda cut: maml_shipped("first order", cut),
     "maml_dense": maml_dense,
+    "maml_20": lambda cut: contest_shipped("MAML", cut),
+    "first_order_20": lambda cut: contest_shipped("FOMAML", cut),
+    "anil_20": lambda cut: contest_shipped("ANIL", cut),
+    "reptile_recorded": reptile_recorded,
+    "reptile_together": lambda cut: contest_shipped("Reptile", cut, (5, 20)),
     "protonet_shipped": protonet_shipped,
     "protonet_recipe": protonet_recipe,
     "protonet_five_shot": lambda cut: protonet_recorded("k_shot=5/0", "k_shot=5/1"),
@@ -342,6 +373,7 @@ JOBS: dict[str, Callable[[Cut], dict[str, Found]]] = {
     "maml_paper": maml_paper,
 }
 NEED_A_GPU = ("protonet_paper", "maml_paper")
+LONG = ("sine_paper",)  # six minutes of a slow core: not part of the ten
 SHIPPED: dict[str, Callable[[Cut], dict[str, Found]]] = {  # without the time to train or embed
     "sine_pretraining": lambda cut: shipped_rule("pretraining", cut, tuned),
     "sine_fomaml": lambda cut: shipped_rule("FOMAML", cut),

@@ -80,6 +80,15 @@ OF_THREE = "tables of Omniglot; ± is the standard deviation of three trainings"
 OUR_SPLIT = "the 30 background alphabets to train on, the 20 evaluation alphabets to test on"
 OUR_MAML = f"{OUR_SPLIT}; 20 × 20, 32 filters, pooling; 1000 steps of 4 tasks at a peak β of 0.01"
 OUR_SHOTS = "trained on one shot, also for five; 600 tasks of one query a class, seen together"
+OUR_TWENTY = (
+    f"{OUR_SPLIT}; 20 × 20, 32 filters, pooling; 250 steps of 4 tasks with one shot and five queries "
+    "a class, a peak β of 0.01; α = 0.4 on the mean, three steps at test; 150 tasks of one query a "
+    "class, seen together"
+)
+OUR_WALK = (
+    f"{OUR_SPLIT}; 20 × 20, 32 filters, pooling; 1000 steps (20-way: 250) of 4 tasks, five inner "
+    "steps of α = 0.1 on six drawings a class, a peak β of 0.01 by Adam; three steps at test"
+)
 OUR_PROTO = (
     f"{OUR_SPLIT}; 667 episodes of 20 × 20, 32 filters, two queries a class; 1000 tasks of five "
     "queries a class"
@@ -89,6 +98,7 @@ MAML_CELLS = ((98.7, 0.4), (99.9, 0.1), (95.8, 0.3), (98.9, 0.2))
 PROTO_CELLS = (98.8, 99.7, 96.0, 98.9)
 MAML_FILE = "mlcourse/assets/runs_maml.npz", "python tools/assets.py maml_characters"
 PROTO_FILE = "mlcourse/assets/runs_protonet.npz", "python tools/assets.py protonets"
+CONTEST_FILE = "mlcourse/assets/runs_head_to_head.npz", "python tools/assets.py contest"
 NEEDS_GPU = {"why": "it takes hours on a processor and runs where there is a GPU", "readme": False}
 
 GROUPS = [
@@ -184,7 +194,9 @@ GROUPS = [
         *("maml-20-way", "MAML on Omniglot, 20 ways", "%"),
         ways(*MAML_CELLS[2:], of=TWENTY),
         MAML_TABLE,
-        OUR_SPLIT,
+        OUR_TWENTY,
+        "maml_20",
+        recorded=CONTEST_FILE,
     ),
     Group(
         *("first-order", "MAML first order, 5 ways", "%"),
@@ -198,19 +210,25 @@ GROUPS = [
         *("first-order-20-way", "MAML first order, 20 ways", "%"),
         ways((89.4, 0.5), (97.9, 0.1), of=TWENTY),
         FIRST_ORDER,
-        OUR_SPLIT,
+        OUR_TWENTY,
+        "first_order_20",
+        recorded=CONTEST_FILE,
     ),
     Group(
         *("anil", "ANIL, 20 ways", "%"),
         ways((96.2, 0.5), (98.0, 0.3), of=TWENTY),
         Paper(RAGHU, OF_THREE, "MAML's, but the head alone adapts"),
-        OUR_SPLIT,
+        OUR_TWENTY,
+        "anil_20",
+        recorded=CONTEST_FILE,
     ),
     Group(
         *("anil-maml", "MAML in ANIL's paper, 20 ways", "%"),
         ways((93.7, 0.7), (96.4, 0.1), of=TWENTY),
         Paper(RAGHU, OF_THREE, "MAML's"),
-        OUR_SPLIT,
+        OUR_TWENTY,
+        "maml_20",
+        recorded=CONTEST_FILE,
         readme=False,
     ),
     Group(
@@ -221,7 +239,9 @@ GROUPS = [
             "table of Omniglot",
             f"{WALKS}, each normalised with the support set only",
         ),
-        OUR_SPLIT,
+        f"{OUR_WALK}; 400 tasks (20-way: 200) of five queries a class",
+        "reptile_recorded",
+        recorded=CONTEST_FILE,
     ),
     Group(
         *("reptile-together", "Reptile, queries together", "%"),
@@ -231,7 +251,9 @@ GROUPS = [
             "table of Omniglot, with transduction",
             f"{WALKS}, all of a task normalised together",
         ),
-        OUR_SPLIT,
+        f"{OUR_WALK}; 600 tasks (20-way: 150) of one query a class",
+        "reptile_together",
+        recorded=CONTEST_FILE,
     ),
     Group(
         *("protonet-long", "ProtoNet, the long run", "%"),

@@ -63,9 +63,7 @@ UNPUBLISHED = {
     *(f"features-sine/K = {k}" for k in (2, 5, 10)),
     "oracle-sine/told",
 }
-NOT_YET_RUN = {"maml-20-way", "first-order-20-way", "anil", "anil-maml", "reptile"}
-NOT_YET_RUN |= {"reptile-together", "protonet-paper", "maml-paper"}
-NOT_YET_RUN |= {"maml-sine-paper", "maml-no-conv"}  # make ledger, on an idle machine
+NOT_YET_RUN = {"protonet-paper", "maml-paper"}  # they want a GPU
 
 
 # ---------------------------------------------------------------- what it holds
