@@ -81,9 +81,9 @@ OUR_SPLIT = "the 30 background alphabets to train on, the 20 evaluation alphabet
 OUR_MAML = f"{OUR_SPLIT}; 20 × 20, 32 filters, pooling; 1000 steps of 4 tasks at a peak β of 0.01"
 OUR_SHOTS = "trained on one shot, also for five; 600 tasks of one query a class, seen together"
 OUR_TWENTY = (
-    f"{OUR_SPLIT}; 20 × 20, 32 filters, pooling; 250 steps of 4 tasks with one shot and five queries "
-    "a class, a peak β of 0.01; α = 0.4 on the mean, three steps at test; 150 tasks of one query a "
-    "class, seen together"
+    f"{OUR_SPLIT}; 20 × 20, 32 filters, pooling; 250 steps of 4 tasks with one shot and five "
+    "queries a class, a peak β of 0.01; α = 0.4 on the mean, three steps at test; 150 tasks of one "
+    "query a class, seen together"
 )
 OUR_WALK = (
     f"{OUR_SPLIT}; 20 × 20, 32 filters, pooling; 1000 steps (20-way: 250) of 4 tasks, five inner "
