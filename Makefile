@@ -2,7 +2,7 @@
 #   make lab HOST=0.0.0.0 PORT=8889 BROWSER=no ARGS="-- --IdentityProvider.token=secret"
 # make test          runs every test
 # For contributors: make edit, make notebooks [CHAPTER=01], make publish REPO=owner/name,
-# make bench, make clean.
+# make bench [ARGS=--all], make clean.
 
 # the first of these that is 3.11, 3.12 or 3.13; `make lab PYTHON=/path/to/python` chooses another
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -35,10 +35,10 @@ publish: setup-tests
 	@$(VENV) tools/publish.py "$(REPO)"
 
 bench: setup-tests
-	@for script in benchmarks/*.py; do echo "== $$script"; $(VENV) $$script || exit 1; done
+	@$(VENV) benchmarks $(ARGS)
 
 clean:
-	rm -rf .venv .venv-colab build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colab .peers build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 setup:

@@ -1,0 +1,166 @@
+"""Every figure of the benchmarks, and the tables made of them: python benchmarks/history.py
+
+Scripts call `report` for each figure. It prints the figure beside the last recorded one of the same
+name and kind of machine; with --record it also adds a line to history.jsonl. Run by itself, this
+file writes the tables of the two READMEs.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import psutil
+import torch
+from timing import TINY
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = Path(__file__).with_name("history.jsonl")
+MORE_IS_BETTER = {"x", "/s"}  # of seconds, ms, MiB and % less is
+SUSPICIOUS = 1.3  # times worse than the last recorded figure
+MARKS = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
+TOP = {  # the figures of the top README, and their words
+    ("MAML, sines, second order, 1 step: all at once", "x"): "MAML on sine waves, a meta-step of "
+    "25 tasks: times as fast as a plain loop",
+    ("MAML, sines, second order, 5 steps: all at once", "x"): "the same, five inner steps",
+    ("MAML, sines, second order, 1 step: learn2learn", "x"): "learn2learn, in the same run",
+    ("MAML, 28 x 28 strided, second order, 1 step: vmap", "x"): "MAML on characters, 32 tasks, the "
+    "paper's network: times as fast as a plain loop",
+    ("ProtoNet, the same step from PNG files, times as long", "x"): "ProtoNet, a "
+    "step on 60 ways: times as fast as from PNG files by a `DataLoader`",
+    ("slowest slider to picture, median", "ms"): "slider to picture in the browser, slowest of all "
+    "labs, median",
+    ("all chapters", "core s"): "all chapters from top to bottom, of one core",
+    ("largest chapter", "MiB"): "peak memory of the largest chapter",
+}
+
+
+@cache
+def machine() -> str:
+    """The kind of machine, short: figures of different kinds are not compared."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    model = " ".join((models or [platform.processor() or platform.machine()])[0].split())
+    return f"{psutil.cpu_count()} x {model}, torch {torch.__version__}"
+
+
+@cache
+def occasion() -> dict:
+    """What all figures of this run share; `busy` is what others took of the machine before it."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    date, busy = f"{datetime.now(UTC):%Y-%m-%d}", round(psutil.cpu_percent(1.0) / 100, 2)
+    return {"date": date, "commit": done.stdout.strip(), "machine": machine(), "busy": busy}
+
+
+def rows(file: Path | None = None) -> list[dict]:
+    """All that was recorded, oldest first."""
+    file = file or FILE
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def latest(found: list[dict], where: str) -> dict[tuple[str, str], dict]:
+    """The last row of each (name, unit) on one kind of machine."""
+    return {(r["name"], r["unit"]): r for r in found if r["machine"] == where}
+
+
+def worse(value: float, before: float, unit: str) -> float:
+    """How many times worse a figure is than the one before it; below 1 where it is better."""
+    old, new = (before, value) if unit in MORE_IS_BETTER else (value, before)
+    return old / new if new else 1.0
+
+
+def verdict(value: float, unit: str, target: float | None) -> str:
+    """Whether a target is met; nothing where there is none."""
+    if target is None:
+        return ""
+    return "met" if worse(value, target, unit) <= 1 else "MISSED"
+
+
+def words(value: float, unit: str) -> str:
+    """A figure for people: three digits, its unit."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def report(name: str, value: float, unit: str, target: float | None = None) -> None:
+    """Print a figure beside its target and the last one; keep it when the script may record."""
+    line = f"{name:<70}{words(value, unit):>14}"
+    if target is not None and not TINY:
+        line += f"   target {target:g} {verdict(value, unit, target)}"
+    last = None if TINY else latest(rows(), machine()).get((name, unit))
+    line += f"   last {words(last['value'], unit)} ({last['date']})" if last else ""
+    print(line, flush=True)
+    if last and worse(value, last["value"], unit) > SUSPICIOUS:
+        print(f"  regression? {worse(value, last['value'], unit):.1f} times worse than the last")
+    if "--record" in sys.argv and not TINY:
+        kept = {"name": name, "value": float(f"{value:.4g}"), "unit": unit, "target": target}
+        with FILE.open("a") as file:
+            file.write(json.dumps(occasion() | kept) + "\n")
+
+
+def table(head: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table, its first column words and the others numbers."""
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, rule, *lines])
+
+
+def contests(found: dict) -> str:
+    """Who beat whom: a row for each setting "what: who", a column for each contender."""
+    names = [name.partition(": ") for name, _ in found if name.startswith("MAML, ")]
+    settings, who = (list(dict.fromkeys(n[i] for n in names)) for i in (0, 2))
+    value = {name: words(row["value"], unit) for (name, unit), row in found.items()}
+    cells = [
+        [s.removeprefix("MAML, ")] + [value.get(f"{s}: {w}", "") for w in who] for s in settings
+    ]
+    return table(["MAML meta-steps", *who], cells)
+
+
+def single(found: dict) -> str:
+    """Every other figure with its target."""
+    lines = []
+    for (name, unit), row in found.items():
+        if not name.startswith("MAML, "):
+            judged = verdict(row["value"], unit, row["target"]).replace("MISSED", "**missed**")
+            target = f"{row['target']:g} {unit}" if row["target"] is not None else ""
+            lines.append([name, words(row["value"], unit), target, judged])
+    return table(["what", "measured", "target", ""], lines)
+
+
+def circumstances(found: dict) -> str:
+    """When, where and how busy, in a sentence."""
+    kept = [*found.values()]
+    dates, busy = sorted({r["date"] for r in kept}), max(r["busy"] for r in kept)
+    other = " with other work on the machine," if busy > 0.2 else ""
+    return f"Measured {' to '.join({dates[0]: 0, dates[-1]: 0})},{other} on {kept[0]['machine']}.\n"
+
+
+def pages(found: list[dict]) -> dict[Path, str]:
+    """The generated part of each README, from the last figures of the machine last recorded."""
+    last = latest(found, found[-1]["machine"])
+    when = circumstances(last) + "\n"
+    shown = [[text, words(last[key]["value"], key[1])] for key, text in TOP.items() if key in last]
+    return {
+        ROOT / "README.md": when + table(["what", "measured"], shown),
+        ROOT / "benchmarks" / "README.md": when + contests(last) + "\n" + single(last),
+    }
+
+
+def with_block(text: str, block: str) -> str:
+    """A page whose part between the marks is `block`."""
+    before, rest = text.split(MARKS[0])
+    return before + MARKS[0] + block + MARKS[1] + rest.partition(MARKS[1])[2]
+
+
+def main() -> None:
+    """Write what was recorded into the READMEs."""
+    for path, block in pages(rows()).items():
+        path.write_text(with_block(path.read_text(), block))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Contenders take turns, so that a busy minute of the machine hits all of them alike."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+TINY = "--tiny" in sys.argv  # everything in seconds, to see that it runs
+
+
+def interleaved(contenders: dict[str, Callable], rounds: int, warm: int = 1) -> dict:
+    """Seconds of each contender in each round, after `warm` rounds that do not count."""
+    seconds = {name: [] for name in contenders}
+    for i in range(warm + rounds):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            if i >= warm:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], over: str, under: str) -> float:
+    """The median of the ratios of single rounds."""
+    return statistics.median(a / b for a, b in zip(seconds[over], seconds[under]))
