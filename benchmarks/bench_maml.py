@@ -1,8 +1,8 @@
 """How fast MAML is beside its peers, and how good after how long: python benchmarks/bench_maml.py
 
 All contenders of a row take turns in one process, from the same weights on the same tasks, float32,
-each with its gradient and a step of Adam. Before anything is timed their first losses must agree,
-and the second ones too, which only the right meta-gradient gives. Ratios are medians of the ratios
+each with its gradient and a step of Adam. Before anything is timed their first losses and
+meta-gradients must agree. Ratios are medians of the ratios
 of single rounds. Options: --tiny, --record.
 """
 
@@ -31,6 +31,7 @@ TARGETS = {  # times as fast as the plain loop
     "sines, second order, 5 steps": {"all at once": 12.0},
     "28 x 28 strided, second order, 1 step": {"vmap": 3.0},
 }
+AGREEMENT = 1e-3  # relative, float32; the two orders differ by a fifth or more
 PAPER = 0.67, 0.38, 0.35  # Finn et al. (2017): five points; after 1, 5 and 10 steps
 
 
@@ -48,18 +49,18 @@ def all_at_once(problem: Problem) -> Tensor:
     return errors(adapted, episodes.query).mean()
 
 
-def one_step(form: Callable[[Problem], Tensor], problem: Problem) -> Callable[[], Tensor]:
-    """A meta-step of one contender, on weights of its own; each call returns the meta-loss."""
+def one_step(form: Callable[[Problem], Tensor], problem: Problem) -> Callable[[], tuple]:
+    """A meta-step of one contender, on weights of its own; each call returns loss and gradient."""
     problem = problem._replace(net=copy.deepcopy(problem.net))
     leaves = [*problem.net.parameters()]
     optimizer = torch.optim.Adam(leaves, OUTER_LR, fused=True)
 
-    def step() -> Tensor:
+    def step() -> tuple[Tensor, list[Tensor]]:
         loss = form(problem)
         for p, g in zip(leaves, torch.autograd.grad(loss, leaves)):
             p.grad = g.contiguous()
         optimizer.step()
-        return loss.detach()
+        return loss.detach(), [p.grad for p in leaves]
 
     return step
 
@@ -87,12 +88,18 @@ def characters(net: nn.Module, size: int, tasks: int, n_query: int, *how) -> Pro
     return Problem(net, cross_entropy, Episode(*map(Points, x, y)), 0.4, *how)
 
 
-def check_agreement(runs: dict[str, Callable[[], Tensor]]) -> None:
-    """The first two losses of all contenders, before anything is timed."""
-    for _ in range(2):
-        losses = {name: float(run()) for name, run in runs.items()}
-        first = losses["plain loop"]
-        assert all(abs(x - first) < 1e-3 * abs(first) for x in losses.values()), losses
+def check_agreement(runs: dict[str, Callable[[], tuple]]) -> None:
+    """All contenders give the same first losses and meta-gradients, before anything is timed."""
+    found = {}
+    for name, run in runs.items():
+        loss, grads = run()
+        flat = [torch.tensor(g.tolist()).flatten() for g in grads]
+        found[name] = {"loss": torch.tensor([float(loss)]), "meta-gradient": torch.cat(flat)}
+    for name, values in found.items():
+        for what, value in values.items():
+            first = found["plain loop"][what]
+            apart = float((value - first).norm() / first.norm())
+            assert apart < AGREEMENT, f"the {what} of {name} is off by {apart:.1e}"
 
 
 def contest(what: str, runs: dict[str, Callable], rounds: int) -> None:

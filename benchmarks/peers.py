@@ -191,7 +191,7 @@ def torchopt(problem: Problem) -> Tensor:
     return problem.mean_loss(one)
 
 
-def jax(problem: Problem, outer_lr: float) -> Callable[[], Tensor]:
+def jax(problem: Problem, outer_lr: float) -> Callable[[], tuple]:
     """A whole meta-step with Adam, compiled; for the network of the sine waves alone."""
     import jax
     from jax import numpy as jnp
@@ -224,13 +224,14 @@ def jax(problem: Problem, outer_lr: float) -> Callable[[], Tensor]:
             (m / (1 - 0.9**t)) / (jnp.sqrt(s / (1 - 0.999**t)) + 1e-8)
             for m, s in zip(means, squares)
         ]
-        return value, [p - outer_lr * m for p, m in zip(params, moves)], means, squares, t + 1
+        params = [p - outer_lr * m for p, m in zip(params, moves)]
+        return value, grads, params, means, squares, t + 1
 
     state = [params, *([jnp.zeros_like(p) for p in params] for _ in range(2)), 1.0]
 
-    def run() -> Tensor:
-        value, *state[:] = step(*state)
-        return torch.tensor(float(value))
+    def run() -> tuple:
+        value, grads, *state[:] = step(*state)
+        return value.block_until_ready(), grads
 
     return run
 
