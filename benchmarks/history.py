@@ -27,8 +27,10 @@ TOP = {  # the figures of the top README, and their words
     "25 tasks: times as fast as a plain loop",
     ("MAML, sines, second order, 5 steps: all at once", "x"): "the same, five inner steps",
     ("MAML, sines, second order, 1 step: learn2learn", "x"): "learn2learn, in the same run",
-    ("MAML, 28 x 28 strided, second order, 1 step: vmap", "x"): "MAML on characters, 32 tasks, the "
-    "paper's network: times as fast as a plain loop",
+    (
+        "MAML, 28 x 28 strided, 2 threads, second order, 1 step: vmap",
+        "x",
+    ): "MAML on characters, 32 tasks, the paper's network: times as fast as a plain loop",
     ("ProtoNet, the same step from PNG files, times as long", "x"): "ProtoNet, a "
     "step on 60 ways: times as fast as from PNG files by a `DataLoader`",
     ("slowest slider to picture, median", "ms"): "slider to picture in the browser, slowest of all "

@@ -6,12 +6,19 @@ import time
 from collections.abc import Callable
 
 TINY = "--tiny" in sys.argv  # everything in seconds, to see that it runs
+PATIENCE = 20.0  # seconds for the rounds of one row
 
 
 def interleaved(contenders: dict[str, Callable], rounds: int, warm: int = 1) -> dict:
-    """Seconds of each contender in each round, after `warm` rounds that do not count."""
+    """Seconds of each contender in each round, after `warm` rounds that do not count.
+
+    Where rounds are slow there are fewer of them, but three at least.
+    """
     seconds = {name: [] for name in contenders}
+    began = time.perf_counter()
     for i in range(warm + rounds):
+        if i >= warm + 3 and time.perf_counter() - began > PATIENCE:
+            break
         for name, run in contenders.items():
             start = time.perf_counter()
             run()
