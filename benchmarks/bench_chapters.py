@@ -1,8 +1,8 @@
 """How long the whole course runs, and in how much memory: python benchmarks/bench_chapters.py --all
 
 Every chapter from top to bottom in a fresh kernel, as a build runs it: one thread, fixed steps.
-Seconds on the wall pass also while others use the machine; "core s" are those that the kernel and
-what it started spent. Memory is the kernel's largest resident set. Option: --record.
+"Time" passes also while others use the machine; "processor" is what the kernel and what it started
+spent of a core. Memory is the kernel's largest resident set. Option: --record.
 """
 
 import sys
@@ -37,6 +37,13 @@ def spent(source: Path) -> tuple[float, float, float]:
     return wall, *map(float, notebook.cells[-1].outputs[0].text.split()[1:])
 
 
+def tell(which: str, wall: float, core: float, memory: float, target: float | None = None) -> None:
+    """The three figures of one chapter, or of all."""
+    report(f"chapter, {which}: time", wall, "s", target)
+    report(f"chapter, {which}: processor", core, "s", target)
+    report(f"chapter, {which}: memory", memory, "MiB")
+
+
 def main() -> None:
     """One chapter after the other, then all together."""
     if "--all" not in sys.argv:
@@ -44,12 +51,9 @@ def main() -> None:
     found = []
     for source in sources():
         found.append(spent(source))
-        for value, unit in zip(found[-1], ("s", "core s", "MiB")):
-            report(f"chapter {source.stem[:2]}", value, unit)
-    wall, core, memory = zip(*found)
-    report("all chapters", sum(wall), "s", 60 * MINUTES)
-    report("all chapters", sum(core), "core s", 60 * MINUTES)
-    report("largest chapter", max(memory), "MiB")
+        tell(source.stem[:2], *found[-1])
+    walls, cores, memories = zip(*found)
+    tell("all", sum(walls), sum(cores), max(memories), 60 * MINUTES)
 
 
 if __name__ == "__main__":

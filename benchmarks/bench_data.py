@@ -8,7 +8,6 @@ in one process; ratios are medians of the ratios of single rounds. Options: --ti
 """
 
 import os
-import statistics
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import peers
 import torch
 from history import report
 from PIL import Image
-from timing import TINY, interleaved, ratio
+from timing import THREADS, TINY, WITH, interleaved, ratios
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -145,7 +144,7 @@ def main() -> None:
     """Write the files, check, measure, report."""
     recipe, classes, rounds = (SMALL, 8, 2) if TINY else (FULL, 964, 15)
     runtime.keep_freed_memory()
-    torch.set_num_threads(1 if TINY else 2)
+    torch.set_num_threads(THREADS)
     pool = omniglot.load_characters(recipe.size).background.subset(torch.arange(classes))
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder), classes)
@@ -159,15 +158,13 @@ def main() -> None:
         runs = {f"{n}, {part}": f for n, p in pairs.items() for part, f in zip(PARTS, p)}
         seconds = interleaved(runs, rounds)
     for part in PARTS:
-        name = f"tensor, {part}"
-        rate = 1 / statistics.median(seconds[name])
-        report(f"ProtoNet, 60-way {part}s from a tensor", rate, "/s", TARGETS.get(name))
-        for other in forms:
-            what = f"ProtoNet, the same {part} from {other}, times as long"
-            found = ratio(seconds, f"{other}, {part}", name)
-            report(what, found, "x", TARGETS.get(f"{other}, {part}"))
-    share = 100 * ratio(seconds, "tensor, episode", "tensor, step")
-    report("ProtoNet, sampling's share of a step", share, "%", TARGETS["share"])
+        what, ours = f"ProtoNet, 60-way {part}, {WITH}", f"tensor, {part}"
+        report(f"{what}: tensor", [1 / s for s in seconds[ours]], "/s", TARGETS.get(ours))
+        for name in forms:
+            theirs = f"{name}, {part}"
+            report(f"{what}: {name}", ratios(seconds, theirs, ours), "x", TARGETS.get(theirs))
+    shares = [100 * share for share in ratios(seconds, "tensor, episode", "tensor, step")]
+    report(f"sampling's share of a ProtoNet step, {WITH}", shares, "%", TARGETS["share"])
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def all_labs(address: str, chromium) -> dict[str, dict[str, float]]:
         context.close()
         found[which] = {"median": statistics.median(times), "p95": times[int(0.95 * len(times))]}
         for name, value in found[which].items():
-            report(f"slider to picture, {chapter[:2]} {which}, {name}", value, "ms", TARGET[name])
+            report(f"slider to picture, {chapter[:2]} {which}: {name}", value, "ms")
     return found
 
 
@@ -58,7 +58,7 @@ def main() -> None:
             found = all_labs(address, chromium)
     for name in TARGET:
         slowest = max(f[name] for f in found.values())
-        report(f"slowest slider to picture, {name}", slowest, "ms", TARGET[name])
+        report(f"slider to picture, slowest: {name}", slowest, "ms", TARGET[name])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ of single rounds. Options: --tiny, --record.
 
 import copy
 import os
-import statistics
 import time
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ import peers
 import torch
 from history import report
 from peers import Problem
-from timing import TINY, interleaved, ratio
+from timing import THREADS, TINY, WITH, interleaved, ratios
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
@@ -26,7 +25,6 @@ from mlcourse.tasks import Episode, Points, SineTasks
 
 TASKS, SHOTS, OUTER_LR = 2 if TINY else 25, 10, 1e-3
 FILTERS, FEW, MANY = (2, 1, 2) if TINY else (32, 4, 32)  # tasks of characters
-THREADS = int(os.environ.get("MLCOURSE_THREADS", 2))  # for characters; sine waves have one
 TARGETS = {  # times as fast as the plain loop
     "sines, second order, 1 step": {"all at once": 9.0},
     "sines, second order, 5 steps": {"all at once": 12.0},
@@ -107,10 +105,10 @@ def contest(what: str, runs: dict[str, Callable]) -> None:
     """Meta-steps a second of the plain loop, and how many times as fast the others are."""
     check_agreement(runs)
     seconds = interleaved(runs, 1 if TINY else 25, warm=0)
-    report(f"MAML, {what}: plain loop", 1 / statistics.median(seconds["plain loop"]), "/s")
+    report(f"MAML, {what}: plain loop", [1 / s for s in seconds["plain loop"]], "/s")
     for name in [*runs][1:]:
         target = TARGETS.get(what, {}).get(name)
-        report(f"MAML, {what}: {name}", ratio(seconds, "plain loop", name), "x", target)
+        report(f"MAML, {what}: {name}", ratios(seconds, "plain loop", name), "x", target)
 
 
 def contenders(here: list[str], problem: Problem, **ours: Callable) -> dict[str, Callable]:
@@ -123,7 +121,7 @@ def contenders(here: list[str], problem: Problem, **ours: Callable) -> dict[str,
 def contests(here: list[str], steps: int, first_order: bool) -> None:
     """Sine waves on one thread, characters on two or what MLCOURSE_THREADS says."""
     order = f"{'first' if first_order else 'second'} order, {steps} step{'s' * (steps > 1)}"
-    how, threads = (steps, first_order), f"{THREADS} thread{'s' * (THREADS > 1)}"
+    how = steps, first_order
     torch.set_num_threads(1)
     waves = sines(*how)
     runs = contenders(here, waves, vmap=vmapped, all_at_once=all_at_once)
@@ -134,7 +132,7 @@ def contests(here: list[str], steps: int, first_order: bool) -> None:
     paper = characters(strided(), 28, MANY, 1, *how)
     ours = characters(networks.few_shot(filters=FILTERS), 20, FEW, 5, *how)
     for name, work in {"28 x 28 strided": paper, "20 x 20 pooled": ours}.items():
-        contest(f"{name}, {threads}, {order}", contenders(here, work, vmap=vmapped))
+        contest(f"{name}, {WITH}, {order}", contenders(here, work, vmap=vmapped))
 
 
 def in_float32(drawn: Episode) -> Episode:

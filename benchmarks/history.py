@@ -7,6 +7,7 @@ file writes the tables of the two READMEs.
 
 import json
 import platform
+import statistics
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -31,12 +32,14 @@ TOP = {  # the figures of the top README, and their words
         "MAML, 28 x 28 strided, 2 threads, second order, 1 step: vmap",
         "x",
     ): "MAML on characters, 32 tasks, the paper's network: times as fast as a plain loop",
-    ("ProtoNet, the same step from PNG files, times as long", "x"): "ProtoNet, a "
+    ("ProtoNet, 60-way step, 2 threads: PNG files", "x"): "ProtoNet, a "
     "step on 60 ways: times as fast as from PNG files by a `DataLoader`",
-    ("slowest slider to picture, median", "ms"): "slider to picture in the browser, slowest of all "
-    "labs, median",
-    ("all chapters", "core s"): "all chapters from top to bottom, of one core",
-    ("largest chapter", "MiB"): "peak memory of the largest chapter",
+    (
+        "slider to picture, slowest: median",
+        "ms",
+    ): "slider to picture in the browser, slowest of all labs, median",
+    ("chapter, all: processor", "s"): "all chapters from top to bottom, time of one core",
+    ("chapter, all: memory", "MiB"): "peak memory of the largest chapter",
 }
 
 
@@ -89,9 +92,16 @@ def words(value: float, unit: str) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
-def report(name: str, value: float, unit: str, target: float | None = None) -> None:
-    """Print a figure beside its target and the last one; keep it when the script may record."""
-    line = f"{name:<70}{words(value, unit):>14}"
+def report(name: str, found: float | list[float], unit: str, target: float | None = None) -> None:
+    """Print a figure beside its target and the last one; keep it when the script may record.
+
+    found: one value, or those of single rounds: their median counts, the middle half is shown.
+    """
+    rounds = found if isinstance(found, list) else [found]
+    value = statistics.median(rounds)
+    line = f"{name:<72}{words(value, unit):>12}"
+    middle = statistics.quantiles(rounds, n=4)[::2] if len(rounds) > 2 else None
+    line += f"   {middle[0]:.3g} to {middle[1]:.3g}" if middle else ""
     if target is not None and not TINY:
         line += f"   target {target:g} {verdict(value, unit, target)}"
     last = None if TINY else latest(rows(), machine()).get((name, unit))
@@ -100,9 +110,14 @@ def report(name: str, value: float, unit: str, target: float | None = None) -> N
     if last and worse(value, last["value"], unit) > SUSPICIOUS:
         print(f"  regression? {worse(value, last['value'], unit):.1f} times worse than the last")
     if "--record" in sys.argv and not TINY:
-        kept = {"name": name, "value": float(f"{value:.4g}"), "unit": unit, "target": target}
-        with FILE.open("a") as file:
-            file.write(json.dumps(occasion() | kept) + "\n")
+        keep({"name": name, "value": value, "unit": unit, "target": target, "middle": middle})
+
+
+def keep(row: dict) -> None:
+    """Add a figure to the history, with four digits."""
+    short = json.loads(json.dumps(occasion() | row), parse_float=lambda s: float(f"{float(s):.4g}"))
+    with FILE.open("a") as file:
+        file.write(json.dumps(short) + "\n")
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
@@ -111,26 +126,31 @@ def table(head: list[str], lines: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, rule, *lines])
 
 
-def contests(found: dict) -> str:
-    """Who beat whom: a row for each setting "what: who", a column for each contender."""
-    names = [name.partition(": ") for name, _ in found if name.startswith("MAML, ")]
-    settings, who = (list(dict.fromkeys(n[i] for n in names)) for i in (0, 2))
-    value = {name: words(row["value"], unit) for (name, unit), row in found.items()}
-    cells = [
-        [s.removeprefix("MAML, ")] + [value.get(f"{s}: {w}", "") for w in who] for s in settings
+def judged(row: dict) -> str:
+    """A figure, and whether it met its target where it has one."""
+    found = words(row["value"], row["unit"])
+    if row["target"] is None:
+        return found
+    met = verdict(row["value"], row["unit"], row["target"]).replace("MISSED", "**missed**")
+    return f"{found} (target {row['target']:g}: {met})"
+
+
+def grid(kind: str, found: dict) -> str:
+    """All figures named "kind, what: which": a line for each what, a column for each which."""
+    mine = [
+        item for item in found.items() if item[0][0].startswith(f"{kind}, ") and ": " in item[0][0]
     ]
-    return table(["MAML meta-steps", *who], cells)
+    parts = [(n.partition(": "), judged(row)) for (n, _), row in mine]
+    cells = {(n[0].removeprefix(f"{kind}, "), n[2]): cell for n, cell in parts}
+    whats, whiches = (list(dict.fromkeys(c[i] for c in cells)) for i in (0, 1))
+    return table([kind, *whiches], [[w, *(cells.get((w, c), "") for c in whiches)] for w in whats])
 
 
-def single(found: dict) -> str:
-    """Every other figure with its target."""
-    lines = []
-    for (name, unit), row in found.items():
-        if not name.startswith("MAML, "):
-            judged = verdict(row["value"], unit, row["target"]).replace("MISSED", "**missed**")
-            target = f"{row['target']:g} {unit}" if row["target"] is not None else ""
-            lines.append([name, words(row["value"], unit), target, judged])
-    return table(["what", "measured", "target", ""], lines)
+def tables(found: dict) -> str:
+    """A grid for each kind of figure that has one, a list of the others."""
+    kinds = dict.fromkeys(n.partition(", ")[0] for n, _ in found if ": " in n)
+    others = [[n, judged(row)] for (n, _), row in found.items() if ": " not in n]
+    return "\n".join([*(grid(kind, found) for kind in kinds), table(["the rest", ""], others)])
 
 
 def circumstances(found: dict) -> str:
@@ -148,7 +168,7 @@ def pages(found: list[dict]) -> dict[Path, str]:
     shown = [[text, words(last[key]["value"], key[1])] for key, text in TOP.items() if key in last]
     return {
         ROOT / "README.md": when + table(["what", "measured"], shown),
-        ROOT / "benchmarks" / "README.md": when + contests(last) + "\n" + single(last),
+        ROOT / "benchmarks" / "README.md": when + tables(last),
     }
 
 

@@ -1,11 +1,13 @@
 """Contenders take turns, so that a busy minute of the machine hits all of them alike."""
 
-import statistics
+import os
 import sys
 import time
 from collections.abc import Callable
 
 TINY = "--tiny" in sys.argv  # everything in seconds, to see that it runs
+THREADS = int(os.environ.get("MLCOURSE_THREADS", 1 if TINY else 2))  # of convolutions
+WITH = f"{THREADS} thread{'s' * (THREADS > 1)}"
 PATIENCE = 20.0  # seconds for the rounds of one row
 
 
@@ -27,6 +29,6 @@ def interleaved(contenders: dict[str, Callable], rounds: int, warm: int = 1) -> 
     return seconds
 
 
-def ratio(seconds: dict[str, list[float]], over: str, under: str) -> float:
-    """The median of the ratios of single rounds."""
-    return statistics.median(a / b for a, b in zip(seconds[over], seconds[under]))
+def ratios(seconds: dict[str, list[float]], over: str, under: str) -> list[float]:
+    """How many times as long one took as another, round by round."""
+    return [a / b for a, b in zip(seconds[over], seconds[under])]

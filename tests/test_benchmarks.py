@@ -97,15 +97,27 @@ def test_a_figure_is_kept_when_asked(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(history, "FILE", tmp_path / "history.jsonl")
     monkeypatch.setattr(sys, "argv", ["bench", "--record"])
     history.report("it", 1.23456, "s", target=1.0)
-    history.report("it", 1.3, "s", target=1.0)
+    history.report("it", [1.0, 1.3, 9.0], "s", target=1.0)
     first, second = history.rows()
     assert (first["name"], first["value"], first["unit"], first["target"]) == ("it", 1.235, "s", 1)
-    assert set(first) == {*HERE, "name", "value", "unit"}
+    assert set(first) == {*HERE, "name", "value", "unit", "middle"}
+    assert (second["value"], second["middle"]) == (1.3, [1.0, 9.0])
     first_line, second_line = capsys.readouterr().out.splitlines()
     assert "MISSED" in first_line and "last 1.2" in second_line
     monkeypatch.setattr(history, "TINY", True)
     history.report("it", 9.0, "s")
     assert len(history.rows()) == 2 and "last" not in capsys.readouterr().out
+
+
+def test_figures_become_tables():
+    found = {"MAML, one: a": (1, "/s"), "MAML, one: b": (2, "x"), "MAML, two: b": (4, "x")}
+    found["MAML training, long"] = (9, "s")
+    rows = {(n, u): {"value": v, "unit": u, "target": 3} for n, (v, u) in found.items()}
+    grid, rest = history.tables(rows).split("\n\n")
+    assert [line.count("|") for line in grid.splitlines()] == [4] * 4
+    assert "| one | 1.00 /s (target 3: **missed**) | 2.00 x (target 3: **missed**) |" in grid
+    assert "| two |  | 4.00 x (target 3: met) |" in grid
+    assert "MAML training, long | 9.00 s (target 3: **missed**)" in rest and "MAML" in grid
 
 
 def test_the_readmes_hold_what_was_recorded():
