@@ -129,7 +129,7 @@ def contests(here: list[str], steps: int, first_order: bool) -> None:
         runs["jax"] = peers.jax(waves, OUTER_LR)
     contest(f"sines, {order}", runs)
     torch.set_num_threads(THREADS)
-    paper = characters(strided(), 28, MANY, 1, *how)
+    paper = characters(strided(), 28, MANY if steps == 1 else FEW, 1, *how)
     ours = characters(networks.few_shot(filters=FILTERS), 20, FEW, 5, *how)
     for name, work in {"28 x 28 strided": paper, "20 x 20 pooled": ours}.items():
         contest(f"{name}, {WITH}, {order}", contenders(here, work, vmap=vmapped))
