@@ -8,7 +8,7 @@ from collections.abc import Callable
 TINY = "--tiny" in sys.argv  # everything in seconds, to see that it runs
 THREADS = int(os.environ.get("MLCOURSE_THREADS", 1 if TINY else 2))  # of convolutions
 WITH = f"{THREADS} thread{'s' * (THREADS > 1)}"
-PATIENCE = 30.0  # seconds of a core for the rounds of one row
+PATIENCE = 15.0  # seconds of a core for the rounds of one row
 
 
 def interleaved(contenders: dict[str, Callable], rounds: int, warm: int = 1) -> dict:
