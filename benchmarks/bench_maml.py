@@ -2,8 +2,8 @@
 
 All contenders of a row take turns in one process, from the same weights on the same tasks, float32,
 each with its gradient and a step of Adam. Before anything is timed their first losses and
-meta-gradients must agree. Ratios are medians of the ratios
-of single rounds. Options: --tiny, --record.
+meta-gradients must agree. Ratios are medians of the ratios of single rounds. Options: --tiny,
+--record.
 """
 
 import copy
@@ -163,10 +163,8 @@ def quality(plan: int) -> None:
 
 
 def main() -> None:
-    """Contests, then one training."""
-    os.environ["XLA_FLAGS"] = (  # one thread for jax too
-        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    )
+    """Contests, jax with one thread as the others have on sine waves, then one training."""
+    os.environ |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "PJRT_NPROC": "1"}
     here = peers.ready("learn2learn", "higher", "torchopt", "jax")
     for first_order in (False, True):
         for steps in (1, 5):
