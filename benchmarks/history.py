@@ -21,25 +21,21 @@ from timing import TINY
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path(__file__).with_name("history.jsonl")
 MORE_IS_BETTER = {"x", "/s"}  # of seconds, ms, MiB and % less is
+BUSY = 0.2  # of the processors, by others, when a script starts
 SUSPICIOUS = 1.3  # times worse than the last recorded figure
 MARKS = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
 TOP = {  # the figures of the top README, and their words
-    ("MAML, sines, second order, 1 step: all at once", "x"): "MAML on sine waves, a meta-step of "
-    "25 tasks: times as fast as a plain loop",
-    ("MAML, sines, second order, 5 steps: all at once", "x"): "the same, five inner steps",
-    ("MAML, sines, second order, 1 step: learn2learn", "x"): "learn2learn, in the same run",
-    (
-        "MAML, 28 x 28 strided, 2 threads, second order, 1 step: vmap",
-        "x",
-    ): "MAML on characters, 32 tasks, the paper's network: times as fast as a plain loop",
-    ("ProtoNet, 60-way step, 2 threads: PNG files", "x"): "ProtoNet, a "
-    "step on 60 ways: times as fast as from PNG files by a `DataLoader`",
-    (
-        "slider to picture, slowest: median",
-        "ms",
-    ): "slider to picture in the browser, slowest of all labs, median",
-    ("chapter, all: processor", "s"): "all chapters from top to bottom, time of one core",
-    ("chapter, all: memory", "MiB"): "peak memory of the largest chapter",
+    "MAML, sines, second order, 1 step: all at once": "MAML on 25 sine waves, a meta-step: times as "
+    "fast as a plain loop",
+    "MAML, sines, second order, 1 step: learn2learn": "learn2learn, in the same run",
+    "MAML, sines, second order, 5 steps: all at once": "the course again, with five inner steps",
+    "MAML, 28 x 28 strided, 2 threads, second order, 1 step: vmap": "MAML on 32 tasks of "
+    "characters, the paper's network: times as fast as a plain loop",
+    "ProtoNet, 60-way step, 2 threads: PNG files": "ProtoNet, a step on 60 ways: times as fast as "
+    "from PNG files by a `DataLoader`",
+    "slider to picture, slowest: median": "slider to picture in the browser, the slowest lab",
+    "chapter, all: processor": "all chapters from top to bottom, time of one core",
+    "chapter, all: memory": "peak memory of the largest chapter",
 }
 
 
@@ -68,9 +64,9 @@ def rows(file: Path | None = None) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def latest(found: list[dict], where: str) -> dict[tuple[str, str], dict]:
-    """The last row of each (name, unit) on one kind of machine."""
-    return {(r["name"], r["unit"]): r for r in found if r["machine"] == where}
+def latest(found: list[dict], where: str) -> dict[str, dict]:
+    """The last row of each name on one kind of machine."""
+    return {r["name"]: r for r in found if r["machine"] == where}
 
 
 def worse(value: float, before: float, unit: str) -> float:
@@ -104,7 +100,7 @@ def report(name: str, found: float | list[float], unit: str, target: float | Non
     line += f"   {middle[0]:.3g} to {middle[1]:.3g}" if middle else ""
     if target is not None and not TINY:
         line += f"   target {target:g} {verdict(value, unit, target)}"
-    last = None if TINY else latest(rows(), machine()).get((name, unit))
+    last = None if TINY else latest(rows(), machine()).get(name)
     line += f"   last {words(last['value'], unit)} ({last['date']})" if last else ""
     print(line, flush=True)
     if last and worse(value, last["value"], unit) > SUSPICIOUS:
@@ -137,35 +133,39 @@ def judged(row: dict) -> str:
 
 def grid(kind: str, found: dict) -> str:
     """All figures named "kind, what: which": a line for each what, a column for each which."""
-    mine = [
-        item for item in found.items() if item[0][0].startswith(f"{kind}, ") and ": " in item[0][0]
-    ]
-    parts = [(n.partition(": "), judged(row)) for (n, _), row in mine]
-    cells = {(n[0].removeprefix(f"{kind}, "), n[2]): cell for n, cell in parts}
+    mine = {
+        n.removeprefix(f"{kind}, ").partition(": "): r
+        for n, r in found.items()
+        if n.startswith(f"{kind}, ") and ": " in n
+    }
+    cells = {(what, which): judged(row) for (what, _, which), row in mine.items()}
     whats, whiches = (list(dict.fromkeys(c[i] for c in cells)) for i in (0, 1))
     return table([kind, *whiches], [[w, *(cells.get((w, c), "") for c in whiches)] for w in whats])
 
 
 def tables(found: dict) -> str:
     """A grid for each kind of figure that has one, a list of the others."""
-    kinds = dict.fromkeys(n.partition(", ")[0] for n, _ in found if ": " in n)
-    others = [[n, judged(row)] for (n, _), row in found.items() if ": " not in n]
+    kinds = dict.fromkeys(n.partition(", ")[0] for n in found if ": " in n)
+    others = [[n, judged(row)] for n, row in found.items() if ": " not in n]
     return "\n".join([*(grid(kind, found) for kind in kinds), table(["the rest", ""], others)])
 
 
 def circumstances(found: dict) -> str:
     """When, where and how busy, in a sentence."""
     kept = [*found.values()]
-    dates, busy = sorted({r["date"] for r in kept}), max(r["busy"] for r in kept)
-    other = " with other work on the machine," if busy > 0.2 else ""
-    return f"Measured {' to '.join({dates[0]: 0, dates[-1]: 0})},{other} on {kept[0]['machine']}.\n"
+    dates = sorted({r["date"] for r in kept})
+    when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
+    text = f"Measured on {when} on {kept[0]['machine']}"
+    if any((r["busy"] or 0) > BUSY for r in kept):
+        text += ", partly with other work on the machine: seconds are too many then, ratios hold"
+    return f"{text}.\n"
 
 
 def pages(found: list[dict]) -> dict[Path, str]:
     """The generated part of each README, from the last figures of the machine last recorded."""
     last = latest(found, found[-1]["machine"])
     when = circumstances(last) + "\n"
-    shown = [[text, words(last[key]["value"], key[1])] for key, text in TOP.items() if key in last]
+    shown = [[text, judged(last[name])] for name, text in TOP.items() if name in last]
     return {
         ROOT / "README.md": when + table(["what", "measured"], shown),
         ROOT / "benchmarks" / "README.md": when + tables(last),

@@ -84,11 +84,11 @@ def test_which_direction_is_worse(before, now, unit, times):
 def test_a_regression_is_seen(value, unit, flagged, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(history, "FILE", tmp_path / "history.jsonl")
     monkeypatch.setattr(history, "machine", lambda: "ours")
-    old = [{"name": "it", "value": 1.0, "unit": "s"}, {"name": "it", "value": 10.0, "unit": "x"}]
-    other = {"name": "it", "value": 0.01, "unit": "s", "machine": "another"}
+    old = [{"name": "s", "value": 1.0, "unit": "s"}, {"name": "x", "value": 10.0, "unit": "x"}]
+    other = {"name": "s", "value": 0.01, "unit": "s", "machine": "another"}
     lines = [json.dumps(HERE | row) + "\n" for row in [*old, other]]
     history.FILE.write_text("".join(lines))
-    history.report("it", value, unit)
+    history.report(unit, value, unit)
     assert ("regression?" in capsys.readouterr().out) == flagged
     assert len(history.rows()) == 3
 
@@ -112,7 +112,7 @@ def test_a_figure_is_kept_when_asked(monkeypatch, tmp_path, capsys):
 def test_figures_become_tables():
     found = {"MAML, one: a": (1, "/s"), "MAML, one: b": (2, "x"), "MAML, two: b": (4, "x")}
     found["MAML training, long"] = (9, "s")
-    rows = {(n, u): {"value": v, "unit": u, "target": 3} for n, (v, u) in found.items()}
+    rows = {n: {"value": v, "unit": u, "target": 3} for n, (v, u) in found.items()}
     grid, rest = history.tables(rows).split("\n\n")
     assert [line.count("|") for line in grid.splitlines()] == [4] * 4
     assert "| one | 1.00 /s (target 3: **missed**) | 2.00 x (target 3: **missed**) |" in grid
