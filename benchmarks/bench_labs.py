@@ -39,7 +39,7 @@ def all_labs(address: str, chromium) -> dict[str, dict[str, float]]:
         context.close()
         found[which] = {"median": statistics.median(times), "p95": times[int(0.95 * len(times))]}
         for name, value in found[which].items():
-            report(f"slider to picture, {chapter[:2]} {which}: {name}", value, "ms")
+            report(f"slider to picture, {chapter[:2]} {which}: {name}", value, "ms", TARGET[name])
     return found
 
 

@@ -25,8 +25,8 @@ BUSY = 0.2  # of the processors, by others, when a script starts
 SUSPICIOUS = 1.3  # times worse than the last recorded figure
 MARKS = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
 TOP = {  # the figures of the top README, and their words
-    "MAML, sines, second order, 1 step: all at once": "MAML on 25 sine waves, a meta-step: times as "
-    "fast as a plain loop",
+    "MAML, sines, second order, 1 step: all at once": "MAML on 25 sine waves, a meta-step: times "
+    "as fast as a plain loop",
     "MAML, sines, second order, 1 step: learn2learn": "learn2learn, in the same run",
     "MAML, sines, second order, 5 steps: all at once": "the course again, with five inner steps",
     "MAML, 28 x 28 strided, 2 threads, second order, 1 step: vmap": "MAML on 32 tasks of "
@@ -123,12 +123,12 @@ def table(head: list[str], lines: list[list[str]]) -> str:
 
 
 def judged(row: dict) -> str:
-    """A figure, and whether it met its target where it has one."""
+    """A figure, and its target where it has one."""
     found = words(row["value"], row["unit"])
     if row["target"] is None:
         return found
-    met = verdict(row["value"], row["unit"], row["target"]).replace("MISSED", "**missed**")
-    return f"{found} (target {row['target']:g}: {met})"
+    missed = verdict(row["value"], row["unit"], row["target"]) == "MISSED"
+    return f"{found} (target {row['target']:g}{': **missed**' * missed})"
 
 
 def grid(kind: str, found: dict) -> str:
@@ -157,7 +157,7 @@ def circumstances(found: dict) -> str:
     when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
     text = f"Measured on {when} on {kept[0]['machine']}"
     if any((r["busy"] or 0) > BUSY for r in kept):
-        text += ", partly with other work on the machine: seconds are too many then, ratios hold"
+        text += ", partly with other work on the machine: seconds are too many then, ratios are what counts"
     return f"{text}.\n"
 
 
