@@ -157,7 +157,7 @@ def circumstances(found: dict) -> str:
     when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
     text = f"Measured on {when} on {kept[0]['machine']}"
     if any((r["busy"] or 0) > BUSY for r in kept):
-        text += ", partly with other work on the machine: seconds are too many then, ratios are what counts"
+        text += ", partly with other work on the machine: seconds are too many then, ratios count"
     return f"{text}.\n"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
+import bench_chapters  # noqa: E402
 import bench_maml  # noqa: E402
 import history  # noqa: E402
 import peers  # noqa: E402
@@ -25,9 +26,10 @@ def test_a_script_runs(script):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_chapters_take_long_and_are_asked_for():
-    command = [sys.executable, ROOT / "benchmarks" / "bench_chapters.py"]
-    assert b"--all" in subprocess.run(command, capture_output=True, check=True).stdout
+def test_chapters_take_long_and_are_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    bench_chapters.main()
+    assert "--all" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- contenders
