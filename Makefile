@@ -3,7 +3,7 @@
 # make test          runs every test
 # make ledger        trains and judges what papers published; make ledger-full, all of it
 # For contributors: make edit, make notebooks [CHAPTER=01], make publish REPO=owner/name,
-# make bench, make clean.
+# make bench [ARGS=--all], make clean.
 
 # the first of these that is 3.11, 3.12 or 3.13; `make lab PYTHON=/path/to/python` chooses another
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -36,7 +36,7 @@ publish: setup-tests
 	@$(VENV) tools/publish.py "$(REPO)"
 
 bench: setup-tests
-	@for script in benchmarks/*.py; do echo "== $$script"; $(VENV) $$script || exit 1; done
+	@$(VENV) benchmarks $(ARGS)
 
 ledger: setup-tests
 	@$(VENV) benchmarks/ledger.py $(ARGS)
@@ -45,7 +45,7 @@ ledger-full: setup-tests
 	@$(VENV) benchmarks/ledger.py --full $(ARGS)
 
 clean:
-	rm -rf .venv .venv-colab build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colab .peers build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 setup:

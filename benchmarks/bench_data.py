@@ -1,24 +1,24 @@
-"""ProtoNet training from one tensor, and from PNG files: python benchmarks/bench_data.py [--tiny]
+"""ProtoNet training from one tensor, and from PNG files: python benchmarks/bench_data.py
 
 60-way 1-shot 5-query episodes of 28 x 28, 64 filters, Adam, two threads. "PNG files" is a plain
 `DataLoader` without workers in the manner of the common few-shot libraries: an episode sampler, a
 data set that opens, resizes and converts a picture at a time, and a network in torch's default
-memory layout. It is a stand-in and none of those libraries. Both take turns in one process; ratios
-are medians of the ratios of single rounds.
+memory layout. "easyfsl" is the same with that library's own sampler and collation. All take turns
+in one process; ratios are medians of the ratios of single rounds. Options: --tiny, --record.
 """
 
 import os
-import statistics
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import peers
 import torch
-from bench_tasks import interleaved
+from history import report
 from PIL import Image
+from timing import THREADS, TINY, WITH, interleaved, ratios
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,8 +26,9 @@ from mlcourse import paths, runtime
 from mlcourse.learners.protonet_runs import OUTER_LR, Recipe, Training
 from mlcourse.tasks import Characters, Points, omniglot
 
-SHARE = 0.02  # of a step that sampling may take
-TINY = Recipe(n_way=5, size=28, filters=8, embedding=8)
+TARGETS = {"tensor, step": 9.0, "PNG files, step": 2.0, "share": 2.0}  # a second, times, %
+PARTS = "episode", "step"
+SMALL, FULL = Recipe(n_way=5, size=28, filters=8, embedding=8), Recipe(filters=64, n_query=5)
 
 
 class Files(Dataset):
@@ -40,6 +41,10 @@ class Files(Dataset):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def get_labels(self) -> list[int]:
+        """The class of each picture, as easyfsl asks for it."""
+        return [label for _, label in self.items]
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self.items[index]
@@ -70,21 +75,32 @@ def files_loss(net: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
     return nn.functional.cross_entropy(-(torch.cdist(queries, prototypes) ** 2), targets)
 
 
-def from_files(folder: Path, recipe: Recipe) -> tuple[Callable, Callable]:
-    """The next episode, and a step of training on the next one."""
-    files = Files(folder, recipe.size)
-    batches = iter(DataLoader(files, batch_sampler=Episodes(files.classes, recipe)))
+def from_files(batches: Iterator[Tensor], recipe: Recipe) -> tuple[Callable, Callable]:
+    """The next episode, and a step of training on the next one; batches: images class by class."""
     net = recipe.net().to(memory_format=torch.contiguous_format).train()
     optimizer = torch.optim.Adam(net.parameters(), OUTER_LR)
 
     def step() -> None:
-        loss = files_loss(net, next(batches)[0], recipe)
+        loss = files_loss(net, next(batches), recipe)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         loss.item()
 
     return lambda: next(batches), step
+
+
+def by_loader(files: Files, recipe: Recipe) -> Iterator[Tensor]:
+    """Episodes by a sampler of one's own."""
+    loader = DataLoader(files, batch_sampler=Episodes(files.classes, recipe))
+    return (images for images, _ in loader)
+
+
+def by_easyfsl(files: Files, recipe: Recipe) -> Iterator[Tensor]:
+    """Episodes by easyfsl's sampler and collation, which parts support from query."""
+    for episode in peers.easyfsl(files, recipe.n_way, recipe.k_shot, recipe.n_query):
+        sides = [x.unflatten(0, (recipe.n_way, -1)) for x in (episode[0], episode[2])]
+        yield torch.cat(sides, 1).flatten(0, 1)
 
 
 def from_tensor(pool: Characters, recipe: Recipe) -> tuple[Callable, Callable]:
@@ -97,10 +113,9 @@ def from_tensor(pool: Characters, recipe: Recipe) -> tuple[Callable, Callable]:
     )
 
 
-def check_agreement(folder: Path, recipe: Recipe) -> None:
+def check_agreement(images: Tensor, recipe: Recipe) -> None:
     """Both forms give the same loss on the same episode and weights."""
-    files, net = Files(folder, recipe.size), recipe.net().train()
-    images, _ = next(iter(DataLoader(files, batch_sampler=Episodes(files.classes, recipe))))
+    net = recipe.net().train()
     features = net(images).unflatten(0, (recipe.n_way, -1))
     sets = features.split([recipe.k_shot, recipe.n_query], 1)
     labels = [torch.arange(recipe.n_way).repeat_interleave(part.shape[1]) for part in sets]
@@ -125,35 +140,31 @@ def write_pictures(folder: Path, classes: int) -> None:
         archive.extractall(folder, names)
 
 
-def ratio(seconds: dict[str, list[float]], over: str, under: str) -> float:
-    """The median of the ratios of single rounds."""
-    return statistics.median(a / b for a, b in zip(seconds[over], seconds[under]))
-
-
 def main() -> None:
     """Write the files, check, measure, report."""
-    tiny = "--tiny" in sys.argv
-    full = Recipe(size=28, filters=64, n_query=5)
-    recipe, classes, rounds = (TINY, 8, 3) if tiny else (full, 964, 15)
+    recipe, classes, rounds = (SMALL, 8, 2) if TINY else (FULL, 964, 15)
     runtime.keep_freed_memory()
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     pool = omniglot.load_characters(recipe.size).background.subset(torch.arange(classes))
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder), classes)
-        check_agreement(Path(folder), recipe)
-        ours, theirs = from_tensor(pool, recipe), from_files(Path(folder), recipe)
-        names = ["tensor, episode", "tensor, step", "PNG files, episode", "PNG files, step"]
-        seconds = interleaved(dict(zip(names, [*ours, *theirs])), rounds)
-    print(f"{recipe.n_way}-way 1-shot, {recipe.images()} images an episode, {classes} classes")
-    for name, times in seconds.items():
-        print(f"{name:24}{1 / statistics.median(times):10.1f} a second")
-    for part in ("episode", "step"):
-        found = ratio(seconds, f"PNG files, {part}", f"tensor, {part}")
-        print(f"{part + ', tensor against PNG files':36}{found:8.1f} x")
-    for name in ("tensor", "PNG files"):
-        share = ratio(seconds, f"{name}, episode", f"{name}, step")
-        verdict = f"target {SHARE:.0%} {'met' if share <= SHARE else 'MISSED'}"
-        print(f"sampling's share of a step, {name:10}{share:8.1%}  {verdict * (name == 'tensor')}")
+        files = Files(Path(folder), recipe.size)
+        forms = {"PNG files": by_loader}
+        forms |= {"easyfsl": by_easyfsl} if peers.ready("easyfsl") else {}
+        pairs = {"tensor": from_tensor(pool, recipe)}
+        for name, form in forms.items():
+            check_agreement(next(form(files, recipe)), recipe)
+            pairs[name] = from_files(form(files, recipe), recipe)
+        runs = {f"{n}, {part}": f for n, p in pairs.items() for part, f in zip(PARTS, p)}
+        seconds = interleaved(runs, rounds)
+    for part in PARTS:
+        what, ours = f"ProtoNet, 60-way {part}, {WITH}", f"tensor, {part}"
+        report(f"{what}: tensor", [1 / s for s in seconds[ours]], "/s", TARGETS.get(ours))
+        for name in forms:
+            theirs = f"{name}, {part}"
+            report(f"{what}: {name}", ratios(seconds, theirs, ours), "x", TARGETS.get(theirs))
+    shares = [100 * share for share in ratios(seconds, "tensor, episode", "tensor, step")]
+    report(f"sampling's share of a ProtoNet step, {WITH}", shares, "%", TARGETS["share"])
 
 
 if __name__ == "__main__":

@@ -1,45 +1,30 @@
 """How long the data takes: python benchmarks/bench_tasks.py
 
-Every figure is the median of rounds in which all contenders take turns, so that a busy minute of
-the machine hits all of them alike; "best" is the quickest round. Omniglot is read from the folder
-that MLCOURSE_OMNIGLOT names, or from data/; without it generated pictures stand in for sampling.
+Every figure is the median of rounds. Omniglot is read from the folder that MLCOURSE_OMNIGLOT names,
+or from data/; without it noise stands in for sampling. Options: --tiny, --record.
 """
 
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from history import report
+from timing import THREADS, TINY, interleaved
 
 from mlcourse import paths
 from mlcourse.tasks import Characters, SineTasks, omniglot
 
-UNITS = {"s": 1.0, "ms": 1e3}
+ROUNDS = 2 if TINY else 300
+TARGETS = {"zips -> tensors": 6.0, "cache -> tensors": 0.2, "60-way 1-shot 5-query, 1 episode": 0.5}
 
 
-def interleaved(contenders: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that does not count."""
-    seconds = {name: [] for name in contenders}
-    for counted in [False] + [True] * rounds:
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            if counted:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def report(seconds: dict[str, list[float]], targets: dict[str, float | None], unit: str) -> None:
-    """A line for each contender: median, best and, where there is one, the target."""
-    for name, times in seconds.items():
-        median, best = (f(times) * UNITS[unit] for f in (statistics.median, min))
-        line = f"{name:<44}{median:>9.3f} {unit:<3}best {best:>8.3f} {unit:<3}"
-        if (target := targets.get(name)) is not None:
-            line += f"target {target:g} {unit:<3}{'met' if median <= target else 'MISSED'}"
-        print(line)
+def measure(contenders: dict[str, Callable], rounds: int, unit: str, suffix: str = "") -> None:
+    """Each contender's time in every round."""
+    for name, seconds in interleaved(contenders, rounds).items():
+        times = [s * {"s": 1.0, "ms": 1e3}[unit] for s in seconds]
+        report(name + suffix, times, unit, TARGETS.get(name))
 
 
 def unpacking(folder: Path) -> dict[str, Callable]:
@@ -77,22 +62,19 @@ def sampling(pool: Characters) -> dict[str, Callable]:
 
 
 def main() -> None:
-    named = os.environ.get("MLCOURSE_OMNIGLOT") or paths.data_folder()
-    folder = Path(named).expanduser()
+    """Reading the archives, then sampling on one thread and on two."""
+    folder = Path(os.environ.get("MLCOURSE_OMNIGLOT") or paths.data_folder()).expanduser()
     pool = stand_in(3856)
     with tempfile.TemporaryDirectory() as caches:
         os.environ["MLCOURSE_DATA"] = caches
         if omniglot.lacking(folder):
             print("no Omniglot here (see data/README.md): sampling from noise of the same shape")
-        else:
-            targets = {"zips -> tensors": 6.0, "cache -> tensors": 0.2}
-            report(interleaved(unpacking(folder), 5), targets, "s")
+        elif not TINY:
+            measure(unpacking(folder), 5, "s")
             pool = omniglot.load_characters().background.rotated()
-    targets = {"60-way 1-shot 5-query, 1 episode": 0.5}
-    for threads in sorted({1, torch.get_num_threads()}):
+    for threads in sorted({1, THREADS}):
         torch.set_num_threads(threads)
-        print(f"\n{len(pool)} classes, torch with {threads} thread{'s' * (threads > 1)}")
-        report(interleaved(sampling(pool), 300), targets, "ms")
+        measure(sampling(pool), ROUNDS, "ms", f", {threads} thread{'s' * (threads > 1)}")
 
 
 if __name__ == "__main__":
