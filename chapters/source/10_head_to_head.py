@@ -66,12 +66,12 @@ from mlcourse.claims import claim
 claim(gap.low > 0.03, "One drawing each: MAML is over three points ahead of means …")
 claim(ch10.lead("ProtoNet", "MAML").low > 0.03, "… and over three behind ProtoNet.")
 tuned = ch10.lead("MAML", "fine-tuning", k_shot=10)
-claim(tuned.low < 0 < tuned.high, "Ten drawings: not told apart from fine-tuning.")
+claim(tuned.high < 0.03, "Ten drawings: under three points ahead of fine-tuning.")
 
 # %% [markdown]
 # So learning to learn is worth something: MAML is ahead of a classifier that never heard
 # of tasks. A method without any inner loop is ahead of MAML. And with ten drawings the old
-# classifier, fine-tuned, has caught up. All this is true of so many drawings, this network,
+# classifier, fine-tuned, has nearly caught up. All this is true of so many drawings, this network,
 # tasks like these. How much of such a ranking survives a question?
 
 # %% [markdown]
@@ -178,6 +178,8 @@ claim(all(ahead("ANIL", name) for name in ("nearest mean", "probe")),
       "One drawing: ANIL is ahead of means and probe …")
 late = [name for name in (*contest.PRETRAINED, "Reptile") if ahead(name, "ANIL", 10)]
 claim(len(late) == 4, "… with ten it is behind all pretrained ones, and Reptile.")
+gain = float(ch10.right("ANIL", 10).mean() - ch10.right("ANIL").mean())
+claim(gain < 0.03, "Nine drawings more are worth under three points to ANIL.")
 claim(not ahead("fine-tuning", "probe") and ahead("fine-tuning", "probe", 7),
       "Fine-tuning is not ahead of the probe with one drawing, with seven it is.")
 claim(ahead("probe", "nearest mean", 10) and not ahead("probe", "nearest mean"),
@@ -187,7 +189,7 @@ claim(ahead("probe", "nearest mean", 10) and not ahead("probe", "nearest mean"),
 # ProtoNet leads throughout, but look below it. Whoever adapts more needs more drawings, and
 # uses them: of the three that share a pretrained network, means, probe and fine-tuning are
 # not told apart with one drawing; in the end the order is by how much they adapt. ANIL
-# moves its head alone, by three steps that were learned for one drawing, and hardly gains
+# moves its head alone, by steps that were learned with one drawing, and hardly gains
 # from ten; methods that were far behind pass it.
 
 # %% [markdown]
@@ -254,16 +256,16 @@ for other in ("Matching", "nearest mean", "MAML"):
 # %%
 for other in ("nearest mean", "MAML"):
     d = ch10.difference("ProtoNet", other, 1, 400, 0)
-    claim(d.needed < 60, f"ProtoNet, {other}: under 60 tasks would do.")
+    claim(d.needed < 12, f"ProtoNet, {other}: under a dozen tasks would do.")
 twins = ch10.difference("ProtoNet", "Matching", 1, 400, 0)
 claim(twins.needed > 60, "ProtoNet, Matching: more than 60 are needed.")
 half_gap = ch10.needed(torch.tensor([0.0, 1.0])) / ch10.needed(torch.tensor([0.5, 1.5]))
 claim(half_gap > 3, "Half the difference: about four times as many.")
 
 # %% [markdown]
-# Ten points are settled by a few dozen tasks; a point or two needs a hundred or more, and
-# every halving of the difference takes four times as many. Papers that report 600 tasks can
-# tell apart what differs by a point, and no less.
+# Six points or more are settled by a dozen tasks (so few that the formula, which counts on
+# many, is generous). A point and a half needs over sixty, and every halving of a difference
+# takes four times as many tasks.
 
 # %% [markdown]
 # ## 5 · What the interval leaves out
@@ -283,7 +285,7 @@ for name, e in twice.items():
 
 # %%
 outside = [n for n, e in twice.items() if abs(e.mean) > e.half_width]
-claim(len(outside) >= 4, "At least four of nine intervals leave zero outside.")
+claim(len(outside) >= 3, "At least three of nine intervals leave zero outside.")
 
 # %% [markdown]
 # The interval does what it promises: on other tasks these two *trainings* would differ again
@@ -318,16 +320,24 @@ for other in ("Matching", "nearest mean", "MAML", "FOMAML"):
     mean, half = over_two("ProtoNet", other)
     print(f"ProtoNet − {other:13}{100 * mean:5.1f} ± {100 * half:.1f}")
 
+# %%
+claim(ahead("ProtoNet", "Matching"), "Over tasks: ProtoNet is ahead of Matching …")
+mean, half = over_two("ProtoNet", "Matching")
+claim(half > mean, "… over trainings, two of each do not show it …")
+mean, half = over_two("ProtoNet", "MAML")
+claim(half < mean, "… and do show that it is ahead of MAML.")
+
 # %% [markdown]
 # **Many comparisons.** Thirteen methods make 78 pairs, and a 95 % interval is wrong one time
 # in twenty. Take a world in which all methods are equal: shuffle, in each task, whose
-# accuracy is whose. How many pairs are "real" there, and how good looks the best one?
+# accuracy is whose. How many pairs are "real" there, over 50 tasks, and how good looks the
+# best one?
 
 # %%
 from mlcourse.evaluation import half_width
 
 i, j = torch.combinations(torch.arange(13)).T
-scores = torch.stack([ch10.right(n)[0, :100] for n in contest.METHODS]).double()
+scores = torch.stack([ch10.right(n)[0, :50] for n in contest.METHODS]).double()
 generator = torch.Generator().manual_seed(0)
 
 
@@ -377,6 +387,8 @@ claim(place("MAML", "inverted") == 1, "Light for dark: MAML is first …")
 claim(ahead("MAML", "ProtoNet", 1, "inverted"), "… ahead of ProtoNet …")
 claim(ahead("MAML", "ProtoNet", 5, "inverted"), "… with five drawings, too.")
 claim(ahead("pixels", "fine-tuning", 1, "inverted"), "Fine-tuning: behind pixels.")
+rival = ch10.lead("MAML", "from scratch", 1, "inverted")
+claim(rival.low < 0 < rival.high, "From scratch: not told apart from MAML there.")
 claim(ahead("nearest mean", "ANIL", 1, "20 ways"), "20 ways: ANIL is behind means.")
 def drop(name, setting="inverted"):
     there = ch10.right(name, 1, setting)[0]
@@ -387,12 +399,48 @@ lost = min(drop(name).low for name in contest.METRIC)
 claim(lost > 0.25, "Comparisons lose over 25 points to the exchange.")
 
 # %% [markdown]
-# Alphabets of another kind hardly touch the order: what reads one script reads another.
-# Twenty ways spread it. And where the *picture* changes, the order breaks. With light and
-# dark exchanged, features that were right are wrong, and whoever cannot change them is lost;
-# MAML, whose three steps reach every layer, comes out first. Fine-tuning reaches every layer
-# as well, by twenty steps that one drawing cannot guide, and falls behind raw pixels. So
-# "adapts everything" is no answer either; *learned to adapt everything* was one here.
+# Alphabets of another kind hardly touch the top of the order. Where the *picture* changes,
+# it breaks. With light and dark exchanged, features that were right are wrong, and whoever
+# cannot change them is lost; MAML, whose steps reach every layer, comes out first. But look
+# who is beside it: training from scratch, which knows nothing that could be wrong, and is
+# not told apart from MAML on the 25 tasks that it was given. Fine-tuning reaches every layer
+# as well, in a quarter of the steps, and falls behind raw pixels.
+#
+# Or was it the batch norm, which in MAML gets its statistics from the support set, and so
+# sees that light is dark now? A control: ProtoNet with the same privilege.
+
+# %%
+import copy
+
+from mlcourse.tasks import Points
+
+
+def renormalised(support, x):
+    net, said = copy.deepcopy(contest.shipped("ProtoNet")), []
+    for norm in (part[1] for part in net[:4]):
+        norm.momentum = 1.0  # statistics of the last batch alone
+    for s, y, q in zip(*support, x):
+        with torch.no_grad():
+            net.train()(s)
+        predict = contest.embedding(net.eval())
+        said.append(predict(Points(s[None], y[None]), q[None])[0])
+    return torch.stack(said)
+
+# %% tags=["nbval-ignore-output"]
+upside = contest.episodes(data, "inverted", n_tasks=60).with_shots(1)
+with all_cores():
+    control = judged(renormalised, upside)
+gain = paired_difference(control, ch10.right("ProtoNet", 1, "inverted")[0, :60])
+left = paired_difference(ch10.right("MAML", 1, "inverted")[0, :60], control)
+print(f"ProtoNet gains {gain}; MAML is still ahead by {left}")
+
+# %%
+claim(gain.high < 0.05, "The privilege is worth less than five points …", data=real)
+claim(left.low > 0.02, "… and MAML is over two points ahead of it.", data=real)
+
+# %% [markdown]
+# It was the steps. (One training of each method was judged in these worlds. After section 5
+# you know what that leaves open.)
 
 # %% [markdown]
 # ## 7 · Sine waves
@@ -566,15 +614,17 @@ check.break_even(break_even)
 ch10.break_even_lab(costs)
 
 # %%
-level = ch10.right("ProtoNet").mean()
-reached = [k for k in contest.SHOTS if ch10.right("from scratch", k).mean() >= level]
-claim(not reached, "From scratch, up to ten drawings: never ProtoNet's one.")
+one_each = ch10.right("ProtoNet").mean(0)[:50]
+scratch = {k: paired_difference(one_each, ch10.right("from scratch", k)[0])
+           for k in contest.SHOTS}
+claim(scratch[7].low > 0, "From scratch with seven: behind ProtoNet with one …")
+claim(scratch[10].low < 0 < scratch[10].high, "… with ten: not told apart from it.")
 
 # %% [markdown]
-# The question "with how many drawings does training from scratch reach ProtoNet's one?" has
-# no answer here: with ten it has not. So the lab compares unequal goods, and in the rival's
-# favour. If the other alphabets are there already, training pays from the first tasks on,
-# unless labels are free. If they must be labelled for it, it takes hundreds.
+# Ten drawings from scratch are worth one with a ProtoNet, as far as 50 tasks can tell; so
+# the lab starts with equal goods. If the other alphabets are there already, training pays
+# from the first tasks on, unless labels are free. If they must be labelled for it, it takes
+# hundreds of tasks. (And a stranger kind of drawing may take the advantage away: section 6.)
 
 # %% [markdown]
 # ## 9 · Which method when
@@ -698,7 +748,7 @@ for name, theirs in published.items():
 #
 # One function judged thirteen methods on the same tasks. ProtoNet led at home with every K;
 # below it the order changed with the number of drawings, and with light and dark exchanged
-# MAML was first. Paired intervals were narrower where methods find the same tasks hard, and
+# MAML was first, beside training from scratch. Paired intervals were narrower where methods find the same tasks hard, and
 # no interval over tasks knew about the next training. So the claim at the top holds here:
 # which method, when, and only with the conditions named.
 

@@ -350,12 +350,12 @@ def difference_words(data: Difference) -> str:
 
 DIFFERENCE_PRESETS = {
     "ten tasks": Preset(
-        {"other": "nearest mean", "n_tasks": 10},
+        {"n_tasks": 10},
         "Ten tasks: the interval is wide, and nobody can say who is ahead.",
         lambda d: d.n == 10 and d.paired.low < 0 < d.paired.high,
     ),
     "400 tasks": Preset(
-        {"other": "nearest mean", "n_tasks": 400},
+        {"n_tasks": 400},
         "The same two on 400 tasks: zero is outside, and pairs made the interval narrower.",
         lambda d: d.n == 400 and d.paired.low > 0 and d.paired.half_width < d.unpaired,
     ),
@@ -365,7 +365,7 @@ DIFFERENCE_PRESETS = {
         lambda d: d.names[1] == "chance" and d.paired.half_width > 0.9 * d.unpaired,
     ),
     "itself": Preset(
-        {"name": "FOMAML", "other": "FOMAML", "n_tasks": 400},
+        {"name": "probe", "other": "probe", "n_tasks": 400},
         "One method, trained twice: zero is outside, and it means nothing for a third training.",
         lambda d: d.names[0] == d.names[1] and abs(d.paired.mean) > d.paired.half_width,
     ),
