@@ -1,6 +1,7 @@
 # make lab           opens JupyterLab on your own copies of the chapters
 #   make lab HOST=0.0.0.0 PORT=8889 BROWSER=no ARGS="-- --IdentityProvider.token=secret"
 # make test          runs every test
+# make ledger        trains and judges what papers published; make ledger-full, all of it
 # For contributors: make edit, make notebooks [CHAPTER=01], make publish REPO=owner/name,
 # make bench, make clean.
 
@@ -18,7 +19,7 @@ given = $(if $(filter command,$(origin $(1))),$(2)$($(1)))
 OPTIONS = $(call given,HOST,--ip=) $(call given,PORT,--port=) \
 	$(if $(filter no 0 false,$(BROWSER)),--no-browser) $(ARGS)
 
-.PHONY: lab test edit notebooks publish bench clean setup setup-tests
+.PHONY: lab test edit notebooks publish bench ledger ledger-full clean setup setup-tests
 lab: setup
 	@$(VENV) -m mlcourse lab $(OPTIONS)
 
@@ -36,6 +37,12 @@ publish: setup-tests
 
 bench: setup-tests
 	@for script in benchmarks/*.py; do echo "== $$script"; $(VENV) $$script || exit 1; done
+
+ledger: setup-tests
+	@$(VENV) benchmarks/ledger.py $(ARGS)
+
+ledger-full: setup-tests
+	@$(VENV) benchmarks/ledger.py --full $(ARGS)
 
 clean:
 	rm -rf .venv .venv-colab build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -29,6 +29,14 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         return f"{self.mean:.3f} ± {self.half_width:.3f}"
 
+    def percent(self, digits: int = 1, sign: str = "") -> str:
+        """The estimate of a part, in per cent; with sign="+" that of a difference.
+
+        >>> Estimate(0.4567, 0.0123, 600).percent()
+        '45.7 ± 1.2'
+        """
+        return f"{100 * self.mean:{sign}.{digits}f} ± {100 * self.half_width:.{digits}f}"
+
 
 def estimate(values: Tensor | Sequence[float]) -> Estimate:
     """The mean of one number per episode (episodes,), and 1.96 standard errors of it.
@@ -48,6 +56,11 @@ def estimate(values: Tensor | Sequence[float]) -> Estimate:
     if bad := int((~values.isfinite()).sum()):
         raise ValueError(f"an interval needs finite values, and {bad} of the {n} are not")
     return Estimate(float(values.mean()), float(half_width(values)), n)
+
+
+def bounded(losses: Tensor) -> Estimate | None:
+    """The estimate of losses (tasks,), or None when a task is lost for good."""
+    return estimate(losses) if bool((losses < 1e6).all()) else None
 
 
 def half_width(values: Tensor) -> Tensor:

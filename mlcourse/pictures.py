@@ -10,6 +10,7 @@ import ipywidgets as W
 import matplotlib
 import numpy as np
 from IPython.display import display
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -39,6 +40,8 @@ STYLE = {
     "image.cmap": "gray_r",
     "lines.linewidth": 2,
 }
+ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9}  # a legend's place
+LEGEND = {**ABOVE, "handlelength": 1.6}
 SHARPNESS = 1.25  # pixels drawn for each pixel shown, for projectors and dense screens
 
 
@@ -56,6 +59,44 @@ def moving_interval(axes: Axes, colour: str, upright: bool = False) -> Callable:
             line.set_data(*((across, along) if upright else (along, across)))
 
     return move
+
+
+def interval(axes: Axes, e, at: float, colour: str, upright: bool = False, **style) -> None:
+    """A dot on a bar that stays: an `Estimate` of a part, in per cent; style: the dot's, its label.
+
+    upright: the interval is vertical, above `at` on the x axis.
+    """
+    bar, dot = {"lw": 4}, {"ls": "", "marker": "o", "ms": 9, **style}
+    for values, look in (([e.low, e.high], bar), ([e.mean], dot)):
+        along, across = [100 * v for v in values], [at] * len(values)
+        axes.plot(*((across, along) if upright else (along, across)), color=colour, **look)
+
+
+def interval_rows(axes: Axes, colour: str, rows: int) -> Callable:
+    """Estimates of parts below each other, in per cent; returns `update(estimates)`.
+
+    Above each stands its number, with a sign where the axis reaches below zero. A row is empty
+    whose estimate is None or lacks; what is off the scale stands at its end.
+    """
+    moves = [moving_interval(axes, colour) for _ in range(rows)]
+    style = {"ha": "center", "fontsize": 9, "animated": True}
+    style["bbox"] = {"fc": "white", "ec": "none", "pad": 0.5}  # the zero line ends at a number
+    texts = [axes.text(0, i - 0.28, "", **style) for i in range(rows)]
+
+    def update(estimates: Sequence) -> None:
+        low, high = axes.get_xlim()
+        room, sign = (high - low) / 8, "+" if low < 0 else ""
+        for i, (move, text, e) in enumerate(zip(moves, texts, [*estimates, *[None] * rows])):
+            if e is None:
+                move(np.nan, None, np.nan, i)
+                text.set_text("")
+                continue
+            ends = [min(max(100 * v, low), high) for v in (e.low, e.mean, e.high)]
+            move(*ends, i)
+            place = min(max(ends[1], low + room), high - room)
+            text.set(x=place, text=e.percent(sign=sign).replace("-", "−"))
+
+    return update
 
 
 def use_style() -> None:
@@ -111,6 +152,23 @@ class Canvas:
         return grab(self.fig), words
 
 
+class Backdrop(Artist):
+    """A picture behind everything else in some axes, drawn as it is: quicker than their `imshow`.
+
+    `paint(wide, high)` of a subclass gives its pixels, RGBA, rows from below.
+    """
+
+    def __init__(self, axes: Axes):
+        super().__init__()
+        self.set(zorder=0, animated=True)
+        axes.add_artist(self)
+
+    def draw(self, renderer) -> None:
+        """Fill the axes."""
+        x, y, wide, high = (round(v) for v in self.axes.bbox.bounds)
+        renderer.draw_image(renderer.new_gc(), x, y, self.paint(wide, high))
+
+
 def palette() -> Image.Image:
     """Greys, and every colour of the course fading to white: all that a picture needs."""
     greys = [*np.linspace(0, 240, 32), 255]  # nothing close to white, or Pillow tints the page
@@ -154,6 +212,11 @@ def panels(parts: Sequence[Callable], words: Callable[[Any], str]) -> Callable[[
         return words(data)
 
     return update
+
+
+def told(loss: float) -> str:
+    """A loss in words, also one that is past all bounds."""
+    return f"{loss:.2g}" if loss < 1000 else "over 1000"
 
 
 def show_widget(widget: W.Widget, picture: Image.Image | None = None, words: str = "") -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from mlcourse.evaluation import bounded
 from mlcourse.labs import ch05
 from mlcourse.learners import maml, networks
 from mlcourse.learners import sine_runs as record
-from mlcourse.pictures import image
+from mlcourse.pictures import image, told
 from mlcourse.tasks import Episode, Points, SineTasks
 
 D = torch.float64
@@ -224,8 +225,8 @@ def test_a_live_training_begins_as_the_recorded_one():
 def test_what_is_off_the_scale_stands_at_its_end():
     losses = torch.tensor([torch.inf, torch.nan, 1.0, 0.0])
     assert ch05.scaled(losses).tolist() == pytest.approx([ch05.TOP, ch05.TOP, 1.0, ch05.FLOOR])
-    assert ch05.told(1e9) == "over 1000" and ch05.told(0.123) == "0.12"
-    assert ch05.cell(torch.tensor([1.0, torch.inf])) is None
+    assert told(1e9) == "over 1000" and told(0.123) == "0.12"
+    assert bounded(torch.tensor([1.0, torch.inf])) is None
 
 
 # ---------------------------------------------------------------- memory, pictures

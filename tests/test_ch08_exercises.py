@@ -4,6 +4,7 @@ import copy
 import random
 
 import numpy as np
+import outsiders
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,11 +19,6 @@ from mlcourse.tasks.omniglot import generated
 D = torch.float64
 loss, one_out = check.episode.reference, check.one_out.reference
 evaluate, lake = check.evaluate.reference, check.alphabet.reference
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLCOURSE_HOME", str(tmp_path / "home"))
 
 
 # ---------------------------------------------------------------- answers
@@ -302,16 +298,7 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize("name, fn, symptom", WRONG)
-def test_wrong_answers_are_turned_away(name, fn, symptom):
-    card = getattr(check, name)(fn)
-    assert (card.outcome, card.symptom) == ("not yet", symptom), card.text
-
-
-@pytest.mark.parametrize("name, fn", RIGHT)
-def test_right_answers_are_correct(name, fn):
-    card = getattr(check, name)(fn)
-    assert card.outcome == "correct", card.text
+test_right_answers, test_wrong_answers = outsiders.tests_of(check, RIGHT, WRONG)
 
 
 def test_a_missing_default_is_told_as_an_error():

@@ -8,7 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .engine import Chapter, Exercise, apart, describe, edited, require, to_tensor
+from .engine import (
+    Chapter,
+    Exercise,
+    describe,
+    judge_answers,
+    known_mistakes,
+    mutants_of,
+    read_row,
+    read_truth,
+    require,
+    seeded,
+    to_tensor,
+)
 
 PICTURE = (6, 7)  # the pictures of the checks: small, and no square
 
@@ -326,13 +338,44 @@ def pool_of_images(classes: int = 12, drawings: int = 8) -> Tensor:
     return (images * (brightest / 255)).round().to(torch.uint8)
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def is_whole(y: Tensor) -> bool:
     """Is this a tensor of whole numbers, of whichever size?"""
     return not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+
+
+SAMPLING = known_mistakes(
+    sample_episode,
+    """
+overlap: x[:, k_shot : k_shot + n_query] => x[:, :n_query]
+leak: [:n_way]  # => [:n_way].sort().values  #
+class repeated: randperm(len(images), generator=generator)[:n_way] => randint(len(images), (n_way,), generator=generator)
+drawing repeated: torch.rand(n_way, images.shape[1], generator=generator).argsort(1) => torch.randint(images.shape[1], (n_way, images.shape[1]), generator=generator)
+same drawings: torch.rand(n_way, images.shape[1], generator=generator).argsort(1) => torch.arange(images.shape[1]).expand(n_way, -1)
+same characters: randperm(len(images), => randperm(n_way,
+uneven characters: torch.randperm(len(images), generator=generator)[:n_way] => torch.multinomial(1.0 + torch.arange(len(images)), n_way, generator=generator)[torch.randperm(n_way, generator=generator)]
+character pairs: torch.randperm(len(images), generator=generator)[:n_way] => (torch.randint(len(images), (), generator=generator) + torch.randperm(n_way, generator=generator)) % len(images)
+tied labels: torch.randperm(len(images), generator=generator)[:n_way] => torch.randperm(len(images), generator=generator)[:n_way].sort().values.roll(int(torch.randint(n_way, (), generator=generator)))
+drawings and labels: .argsort(1) => .argsort(1); order = order[order[:, 0].argsort()]
+drawing pairs: torch.rand(n_way, images.shape[1], generator=generator).argsort(1) => (torch.randint(images.shape[1], (n_way, 1), generator=generator) + torch.arange(images.shape[1])) % images.shape[1]
+other randomness: (len(images), generator=generator) => (len(images))
+same episode: classes = torch => generator = torch.Generator().manual_seed(0); classes = torch
+scale: .unsqueeze(2) / 255 => .unsqueeze(2).float()
+type: .unsqueeze(2) / 255 => .unsqueeze(2)
+altered: images[classes[:, None], order] => (255 - images[classes[:, None], order])
+channel: .unsqueeze(2) =>
+shape: x[:, :k_shot].flatten(0, 1) => x[:, :k_shot]
+support size: x[:, :k_shot] => x[:, : k_shot + 1]
+query size: n_query].flatten(0, 1) => n_query].flatten(0, 1)[:n_query]
+other characters: query_x = x[ => query_x = (images[classes[:, None] - 1, order].unsqueeze(2) / 255)[
+mixed labels: labels.repeat_interleave(k_shot) => labels.repeat(k_shot)
+query labels: query_y = labels => query_y = torch.randperm(n_way, generator=generator)
+label range: labels = torch.arange(n_way) => labels = classes
+label type: torch.arange(n_way) => torch.arange(n_way).float()
+label shape: support_y = labels.repeat_interleave(k_shot) => support_y = torch.eye(n_way).repeat_interleave(k_shot, 0)
+order: return support_x, support_y, query_x, query_y => return support_x, query_x, support_y, query_y
+return: return support_x, support_y, query_x, query_y => return (support_x, support_y), (query_x, query_y)
+""",  # noqa: E501
+)
 
 
 sampler = Exercise(
@@ -376,89 +419,7 @@ def sample_episode(images, n_way, k_shot, n_query, generator):
         "query size": "`n_query` is counted for each character, as `k_shot` is.",
     },
     alternatives=(sampler_by_loop, sampler_by_python_random, sampler_by_numpy),
-    mutants={
-        symptom: edited(sample_episode, *change)
-        for symptom, change in {
-            "overlap": ("x[:, k_shot : k_shot + n_query]", "x[:, :n_query]"),
-            "leak": ("[:n_way]  #", "[:n_way].sort().values  #"),
-            "class repeated": (
-                "randperm(len(images), generator=generator)[:n_way]",
-                "randint(len(images), (n_way,), generator=generator)",
-            ),
-            "drawing repeated": (
-                "torch.rand(n_way, images.shape[1], generator=generator).argsort(1)",
-                "torch.randint(images.shape[1], (n_way, images.shape[1]), generator=generator)",
-            ),
-            "same drawings": (
-                "torch.rand(n_way, images.shape[1], generator=generator).argsort(1)",
-                "torch.arange(images.shape[1]).expand(n_way, -1)",
-            ),
-            "same characters": ("randperm(len(images),", "randperm(n_way,"),
-            "uneven characters": (
-                "torch.randperm(len(images), generator=generator)[:n_way]",
-                "torch.multinomial(1.0 + torch.arange(len(images)), n_way, generator=generator)"
-                "[torch.randperm(n_way, generator=generator)]",
-            ),
-            "character pairs": (
-                "torch.randperm(len(images), generator=generator)[:n_way]",
-                "(torch.randint(len(images), (), generator=generator) + torch.randperm(n_way, "
-                "generator=generator)) % len(images)",
-            ),
-            "tied labels": (
-                "torch.randperm(len(images), generator=generator)[:n_way]",
-                "torch.randperm(len(images), generator=generator)[:n_way].sort().values.roll("
-                "int(torch.randint(n_way, (), generator=generator)))",
-            ),
-            "drawings and labels": (
-                "argsort(1)",
-                "argsort(1)\n    order = order[order[:, 0].argsort()]",
-            ),
-            "drawing pairs": (
-                "torch.rand(n_way, images.shape[1], generator=generator).argsort(1)",
-                "(torch.randint(images.shape[1], (n_way, 1), generator=generator) "
-                "+ torch.arange(images.shape[1])) % images.shape[1]",
-            ),
-            "other randomness": ("(len(images), generator=generator)", "(len(images))"),
-            "same episode": (
-                "    classes =",
-                "    generator = torch.Generator().manual_seed(0)\n    classes =",
-            ),
-            "scale": (".unsqueeze(2) / 255", ".unsqueeze(2).float()"),
-            "type": (".unsqueeze(2) / 255", ".unsqueeze(2)"),
-            "altered": (
-                "images[classes[:, None], order]",
-                "(255 - images[classes[:, None], order])",
-            ),
-            "channel": (".unsqueeze(2)", ""),
-            "shape": ("x[:, :k_shot].flatten(0, 1)", "x[:, :k_shot]"),
-            "support size": ("x[:, :k_shot]", "x[:, : k_shot + 1]"),
-            "query size": ("n_query].flatten(0, 1)", "n_query].flatten(0, 1)[:n_query]"),
-            "other characters": (
-                "query_x = x[",
-                "query_x = (images[classes[:, None] - 1, order].unsqueeze(2) / 255)[",
-            ),
-            "mixed labels": ("labels.repeat_interleave(k_shot)", "labels.repeat(k_shot)"),
-            "query labels": (
-                "query_y = labels",
-                "query_y = torch.randperm(n_way, generator=generator)",
-            ),
-            "label range": ("labels = torch.arange(n_way)", "labels = classes"),
-            "label type": ("torch.arange(n_way)", "torch.arange(n_way).float()"),
-            "label shape": (
-                "support_y = labels.repeat_interleave(k_shot)",
-                "support_y = torch.eye(n_way).repeat_interleave(k_shot, 0)",
-            ),
-            "order": (
-                "return support_x, support_y, query_x, query_y",
-                "return support_x, query_x, support_y, query_y",
-            ),
-            "return": (
-                "return support_x, support_y, query_x, query_y",
-                "return (support_x, support_y), (query_x, query_y)",
-            ),
-        }.items()
-    }
-    | {"unbalanced": unbalanced_sampler},
+    mutants=mutants_of(SAMPLING) | {"unbalanced": unbalanced_sampler},
 )
 
 # ---------------------------------------------------------------- nearest, shots
@@ -564,49 +525,43 @@ def nearest_by_numpy(support_x, support_y, query_x):
     return np.asarray(support_y)[squares.argmin(axis=1)]
 
 
-NEAREST_SUSPECTS = {
-    "farthest": (
-        edited(nearest, "argmin", "argmax"),
-        "Every query got the label of the support point farthest from it; take the nearest.",
-    ),
-    "index": (
-        edited(nearest, "support_y[distances.argmin(1)]", "distances.argmin(1)"),
-        "Your answer is the place of the nearest support point; look its label up in `support_y`.",
-    ),
-    "label order": (
-        edited(
-            nearest,
-            "support_y[distances.argmin(1)]",
-            "distances.argmin(1) // (len(support_y) // len(support_y.unique()))",
-        ),
-        "Your answer takes the support to be in the order of the labels; it is shuffled: look the "
-        "label up in `support_y`.",
-    ),
-    "dot product": (
-        lambda sx, sy, qx: sy[(qx.flatten(1) @ sx.flatten(1).T).argmax(1)],
-        "Your answer follows the largest dot product, which favours bright pictures; take the "
-        "smallest squared distance.",
-    ),
-    "cosine": (
-        lambda sx, sy, qx: sy[
-            torch.cosine_similarity(qx.flatten(1)[:, None], sx.flatten(1), dim=2).argmax(1)
-        ],
-        "Your answer follows the angle between pictures (cosine); take the smallest squared "
-        "distance.",
-    ),
-    "absolute": (
-        edited(nearest, "square()", "abs()"),
-        "Your answer follows the sum of absolute differences; take the sum of their squares.",
-    ),
-    "no square": (
-        edited(nearest, ".square()", ""),
-        "Differences were added without squaring, so that they cancel; square them first.",
-    ),
-    "largest pixel": (
-        edited(nearest, "sum(2)", "amax(2)"),
-        "Your answer follows the pixel that differs most; add the squares over all pixels.",
-    ),
-}
+NEAREST_SUSPECTS = known_mistakes(
+    nearest,
+    """
+farthest: argmin => argmax
+    Every query got the label of the support point farthest from it; take the nearest.
+index: support_y[distances.argmin(1)] => distances.argmin(1)
+    Your answer is the place of the nearest support point; look its label up in `support_y`.
+label order: support_y[distances.argmin(1)] => distances.argmin(1) // (len(support_y) // len(support_y.unique()))
+    Your answer takes the support to be in the order of the labels; it is shuffled: look the label
+    up in `support_y`.
+dot product: distances = differences.square().flatten(2).sum(2) => distances = -(query_x.flatten(1) @ support_x.flatten(1).T)
+    Your answer follows the largest dot product, which favours bright pictures; take the smallest
+    squared distance.
+cosine: distances = differences.square().flatten(2).sum(2) => distances = -torch.cosine_similarity(query_x.flatten(1)[:, None], support_x.flatten(1), dim=2)
+    Your answer follows the angle between pictures (cosine); take the smallest squared distance.
+absolute: square() => abs()
+    Your answer follows the sum of absolute differences; take the sum of their squares.
+no square: .square() =>
+    Differences were added without squaring, so that they cancel; square them first.
+largest pixel: sum(2) => amax(2)
+    Your answer follows the pixel that differs most; add the squares over all pixels.
+""",  # noqa: E501
+)
+NEAREST_FORMS = known_mistakes(
+    nearest,
+    """
+wrong axis: argmin(1) => argmin(0) % len(support_y)
+squeeze: argmin(1)] => argmin(1)].squeeze()
+label type: support_y[distances.argmin(1)] => distances.min(1).values
+shape: flatten(2).sum(2) => sum(4)
+table: support_y[distances.argmin(1)] => distances
+constant: support_y[distances.argmin(1)] => distances.argmin(1) * 0
+return: return => _ =
+wrong labels: flatten(2).sum(2) => flatten(2)[..., :10].sum(2)
+input changed: distances = => query_x -= query_x.mean(0); distances =
+""",
+)
 
 
 def judge_nearest(predict: Callable) -> None:
@@ -663,18 +618,7 @@ def nearest(support_x, support_y, query_x):
         "index": "if `places` are places in the support, `support_y[places]` are their labels.",
     },
     alternatives=(nearest_by_cdist, nearest_by_loop, nearest_by_numpy),
-    mutants={symptom: suspect for symptom, (suspect, _) in NEAREST_SUSPECTS.items()}
-    | {
-        "wrong axis": edited(nearest, "argmin(1)", "argmin(0) % len(support_y)"),
-        "squeeze": edited(nearest, "argmin(1)]", "argmin(1)].squeeze()"),
-        "label type": edited(nearest, "support_y[distances.argmin(1)]", "distances.min(1).values"),
-        "shape": edited(nearest, "flatten(2).sum(2)", "sum(4)"),
-        "table": edited(nearest, "support_y[distances.argmin(1)]", "distances"),
-        "constant": edited(nearest, "support_y[distances.argmin(1)]", "distances.argmin(1) * 0"),
-        "return": edited(nearest, "return", "_ ="),
-        "wrong labels": edited(nearest, "flatten(2).sum(2)", "flatten(2)[..., :10].sum(2)"),
-        "input changed": edited(nearest, "distances =", "query_x -= query_x.mean(0); distances ="),
-    },
+    mutants=mutants_of(NEAREST_SUSPECTS, NEAREST_FORMS),
 )
 
 
@@ -718,30 +662,21 @@ def mean_of_distances(support_x, support_y, query_x):
     return torch.stack([table[:, support_y == y].mean(1) for y in support_y.unique()], 1).argmin(1)
 
 
+def mean_by_blocks(support_x, support_y, query_x):
+    blocks = support_x.tensor_split(len(support_y.unique()))
+    return squared(query_x, torch.stack([part.mean(0) for part in blocks])).argmin(1)
+
+
 SHOTS_SUSPECTS = {
     "class by class": (
-        lambda sx, sy, qx: squared(
-            qx, torch.stack([part.mean(0) for part in sx.tensor_split(len(sy.unique()))])
-        ).argmin(1),
+        mean_by_blocks,
         "Your means take the support to be sorted by character; it is shuffled: choose the "
         "drawings of a character with `support_y`.",
     ),
     "unequal shots": (
-        lambda sx, sy, qx: SHOTS_SUSPECTS["class by class"][0](sx[sy.argsort()], sy, qx),
+        lambda sx, sy, qx: mean_by_blocks(sx[sy.argsort()], sy, qx),
         "Your means give every label the same number of drawings, and here one has more than "
         "another: choose the drawings of a character with `support_y`.",
-    ),
-    "sum": (
-        edited(nearest_mean, ".mean(0)", ".sum(0)"),
-        "You compare with the sum of the drawings of a character; divide it by their number.",
-    ),
-    "one drawing": (
-        edited(nearest_mean, ".mean(0)", "[0]"),
-        "You compare with the first drawing of each character only; take the mean of all of them.",
-    ),
-    "last drawing": (
-        edited(nearest_mean, ".mean(0)", "[-1]"),
-        "You compare with the last drawing of each character only; take the mean of all of them.",
     ),
     "nearest drawing": (
         nearest,
@@ -751,24 +686,39 @@ SHOTS_SUSPECTS = {
         mean_of_distances,
         "You average the distances to the drawings; average the drawings, then take one distance.",
     ),
-    "median": (
-        edited(nearest_mean, ".mean(0)", ".median(0).values"),
-        "You compare with the median of the drawings of a character; take their mean.",
-    ),
-    "one number": (
-        edited(nearest_mean, ".mean(0)", ".mean().expand(support_x.shape[1:])"),
-        "The mean of a character is one number; keep the pixels apart with `mean(0)`.",
-    ),
     "label order": (
         by_first_appearance,
         "Your answer is the place of a mean in the order in which labels first come up in "
         "`support_y`; return the label of that mean.",
     ),
-    "farthest": (
-        edited(nearest_mean, "argmin", "argmax"),
-        "Every query got the label of the mean that is farthest from it; take the nearest.",
-    ),
-}
+} | known_mistakes(
+    nearest_mean,
+    """
+sum: .mean(0) => .sum(0)
+    You compare with the sum of the drawings of a character; divide it by their number.
+one drawing: .mean(0) => [0]
+    You compare with the first drawing of each character only; take the mean of all of them.
+last drawing: .mean(0) => [-1]
+    You compare with the last drawing of each character only; take the mean of all of them.
+median: .mean(0) => .median(0).values
+    You compare with the median of the drawings of a character; take their mean.
+one number: .mean(0) => .mean().expand(support_x.shape[1:])
+    The mean of a character is one number; keep the pixels apart with `mean(0)`.
+farthest: argmin => argmax
+    Every query got the label of the mean that is farthest from it; take the nearest.
+""",
+)
+SHOTS_FORMS = known_mistakes(
+    nearest_mean,
+    """
+wrong axis: labels[distances.argmin(1)] => distances.argmin(0)
+squeeze: argmin(1)] => argmin(1)].squeeze()
+shape: flatten(2).sum(2) => sum(4)
+constant: labels[distances.argmin(1)] => distances.argmin(1) * 0
+label type: labels[distances.argmin(1)] => distances.softmax(1)[:, 0]
+wrong labels: flatten(2).sum(2) => flatten(2)[..., :10].sum(2)
+""",
+)
 
 
 def judge_shots(predict: Callable) -> None:
@@ -827,17 +777,7 @@ def nearest_mean(support_x, support_y, query_x):
         "fits, and `squeeze()` removes more than the channel.",
     },
     alternatives=(nearest_mean_by_one_hot, nearest_mean_by_dictionary, nearest_mean_by_numpy),
-    mutants={symptom: suspect for symptom, (suspect, _) in SHOTS_SUSPECTS.items()}
-    | {
-        "wrong axis": edited(nearest_mean, "labels[distances.argmin(1)]", "distances.argmin(0)"),
-        "squeeze": edited(nearest_mean, "argmin(1)]", "argmin(1)].squeeze()"),
-        "shape": edited(nearest_mean, "flatten(2).sum(2)", "sum(4)"),
-        "constant": edited(nearest_mean, "labels[distances.argmin(1)]", "distances.argmin(1) * 0"),
-        "label type": edited(
-            nearest_mean, "labels[distances.argmin(1)]", "distances.softmax(1)[:, 0]"
-        ),
-        "wrong labels": edited(nearest_mean, "flatten(2).sum(2)", "flatten(2)[..., :10].sum(2)"),
-    },
+    mutants=mutants_of(SHOTS_SUSPECTS, SHOTS_FORMS),
 )
 
 # ---------------------------------------------------------------- interval
@@ -860,97 +800,57 @@ def interval_by_numpy(accuracies):
     return np.array([mean, 1.959964 * np.sqrt(variance / values.size)])
 
 
-HALF = "1.96 * standard_error"
-INTERVAL_SUSPECTS = {
-    "standard deviation": (
-        edited(interval, HALF, "accuracies.std()"),
-        "Your half-width is the standard deviation: how much one episode differs from another. How "
-        "sure the mean is gets better with √n: 1.96 times the deviation, divided by √n.",
-    ),
-    "no root": (
-        edited(interval, HALF, "1.96 * accuracies.std()"),
-        "Your half-width is 1.96 standard deviations and does not shrink with more episodes; "
-        "divide by √n.",
-    ),
-    "ddof": (
-        edited(interval, "accuracies.std()", "accuracies.std(correction=0)"),
-        "Your standard deviation divides by n, and the mean was estimated from the same numbers; "
-        "divide by n - 1.",
-    ),
-    "variance": (
-        edited(interval, "accuracies.std()", "accuracies.var()"),
-        "You used the variance; the standard deviation is its square root.",
-    ),
-    "over n": (
-        edited(interval, " ** 0.5", ""),
-        "You divided by n; the standard deviation of a mean is divided by √n.",
-    ),
-    "no 1.96": (
-        edited(interval, "1.96 * ", ""),
-        "Your half-width is one standard error, which covers 68 %; for 95 % multiply by 1.96.",
-    ),
-    "two": (
-        edited(interval, "1.96", "2"),
-        "Your half-width is 2 standard errors; in this course 95 % is 1.96.",
-    ),
-    "full width": (
-        edited(interval, "1.96 *", "2 * 1.96 *"),
-        "This is the width of the whole interval; return half of it, the part after ±.",
-    ),
-    "swapped": (
-        edited(
-            interval,
-            "accuracies.mean(), 1.96 * standard_error",
-            "1.96 * standard_error, accuracies.mean()",
-        ),
-        "The mean comes first and the half-width second.",
-    ),
-    "ends": (
-        edited(
-            interval,
-            "accuracies.mean(), 1.96 * standard_error",
-            "accuracies.mean() - 1.96 * standard_error, accuracies.mean() + 1.96 * standard_error",
-        ),
-        "These are the two ends of the interval; return its middle and its half-width.",
-    ),
-    "median": (
-        edited(interval, "accuracies.mean()", "accuracies.median()"),
-        "The first number is the median; return the mean.",
-    ),
-    "percent": (
-        edited(interval, "accuracies.mean(), 1.96", "100 * accuracies.mean(), 100 * 1.96"),
-        "Your numbers are per cent; leave them in the unit of the accuracies, from 0 to 1.",
-    ),
-}
+SPREADING = known_mistakes(
+    interval,
+    """
+standard deviation: 1.96 * standard_error => accuracies.std()
+    Your half-width is the standard deviation: how much one episode differs from another. How sure
+    the mean is gets better with √n: 1.96 times the deviation, divided by √n.
+no root: 1.96 * standard_error => 1.96 * accuracies.std()
+    Your half-width is 1.96 standard deviations and does not shrink with more episodes; divide by
+    √n.
+ddof: accuracies.std() => accuracies.std(correction=0)
+    Your standard deviation divides by n, and the mean was estimated from the same numbers; divide
+    by n - 1.
+variance: accuracies.std() => accuracies.var()
+    You used the variance; the standard deviation is its square root.
+over n: ** 0.5 =>
+    You divided by n; the standard deviation of a mean is divided by √n.
+no 1.96: 1.96 * =>
+    Your half-width is one standard error, which covers 68 %; for 95 % multiply by 1.96.
+two: 1.96 => 2
+    Your half-width is 2 standard errors; in this course 95 % is 1.96.
+full width: 1.96 * => 2 * 1.96 *
+    This is the width of the whole interval; return half of it, the part after ±.
+swapped: accuracies.mean(), 1.96 * standard_error => 1.96 * standard_error, accuracies.mean()
+    The mean comes first and the half-width second.
+ends: accuracies.mean(), 1.96 * standard_error => accuracies.mean() - 1.96 * standard_error, accuracies.mean() + 1.96 * standard_error
+    These are the two ends of the interval; return its middle and its half-width.
+median: accuracies.mean() => accuracies.median()
+    The first number is the median; return the mean.
+percent: accuracies.mean(), 1.96 => 100 * accuracies.mean(), 100 * 1.96
+    Your numbers are per cent; leave them in the unit of the accuracies, from 0 to 1.
+return: accuracies.mean(), 1.96 => 1.96
+not finite: accuracies.std() => (accuracies - 1).log().std()
+value: accuracies.std() => (accuracies.max() - accuracies.min())
+input changed: standard_error = => mean = accuracies.mean(); accuracies -= mean; standard_error =
+""",  # noqa: E501
+)
 
 
 def judge_interval(answer_of: Callable) -> None:
-    cases = [torch.randint(26, (n,)).float() / 25 for n in (4, 5, 10, 100, 600)]
-    cases += [torch.tensor(case) for case in ([0.2, 1.0], [0.36] * 8, [0.8, 0.84] * 10 + [0])]
-    answers = [read_pair(answer_of(case)) for case in cases]
+    """Few episodes and many; all alike, and one unlike the others."""
+    sizes = (4, 5, 10, 100, 600)
+    cases = [(torch.randint(26, (n,)).float() / 25,) for n in sizes]
+    cases += [(torch.tensor(case),) for case in ([0.2, 1.0], [0.36] * 8, [0.8, 0.84] * 10 + [0])]
+    words = "two numbers: `mean, half_width`"
+    answers = [read_row(answer_of(*case), 2, words) for case in cases]
 
-    def right(other: Callable) -> list[bool]:
-        pairs = [[float(number) for number in other(case)] for case in cases]
-        return [np.allclose(*both, rtol=2e-4, atol=1e-6) for both in zip(answers, pairs)]
+    def run(other: Callable, case: tuple) -> Tensor:
+        return torch.tensor([float(number) for number in other(*case)]).double()
 
-    if not all(right(interval)):
-        for symptom, (suspect, message) in INTERVAL_SUSPECTS.items():
-            require(not all(right(suspect)), symptom, message)
-        wrong = right(interval).index(False)
-        pairs = zip(map(float, interval(cases[wrong])), answers[wrong])
-        ours, yours = map(" and ".join, zip(*(apart(*pair, digits=4) for pair in pairs)))
-        given = f"For {len(cases[wrong])} accuracies the answer is {ours}"
-        require(False, "wrong numbers", f"{given}, and yours is {yours}.")
-
-
-def read_pair(answer) -> list[float]:
-    """Two finite numbers, or NotYet."""
-    pair = to_tensor(answer)
-    two = pair is not None and pair.numel() == 2 and not pair.is_complex()
-    text = f"Your function returned {describe(answer)}; return two numbers: `mean, half_width`."
-    require(two, "return", text)
-    require(bool(pair.isfinite().all()), "not finite", "One of your two numbers is not finite.")
-    return pair.flatten().tolist()
+    names = "the mean", "the half-width"
+    judge_answers(answers, cases, interval, SPREADING, run, names, 2e-4)
 
 
 interval_exercise = Exercise(
@@ -982,19 +882,7 @@ def interval(accuracies):
         "standard deviation": "with 600 episodes a standard deviation is √600 ≈ 24 times too wide.",
     },
     alternatives=(interval_by_statistics, interval_by_numpy),
-    mutants={symptom: suspect for symptom, (suspect, _) in INTERVAL_SUSPECTS.items()}
-    | {
-        "return": edited(interval, "accuracies.mean(), 1.96", "1.96"),
-        "not finite": edited(interval, "accuracies.std()", "(accuracies - 1).log().std()"),
-        "wrong numbers": edited(
-            interval, "accuracies.std()", "(accuracies.max() - accuracies.min())"
-        ),
-        "input changed": edited(
-            interval,
-            "    standard_error",
-            "    mean = accuracies.mean()\n    accuracies -= mean\n    standard_error",
-        ),
-    },
+    mutants=mutants_of(SPREADING),
 )
 
 
@@ -1105,10 +993,20 @@ def share_one(support: list[Tensor], query: list[Tensor], i: int, j: int) -> Non
     query_x[j] = support_x[i]
 
 
-# a picture of the query as the support picture that is nearly equal, if there is one
-CLOSE = (
-    "min((s for s in support_x if (s - x).abs().max() < 0.1), default=x, "
-    "key=lambda s: 0).numpy().tobytes() for x in query_x"
+LEAKING = known_mistakes(
+    leaks,
+    """
+labels missed: all(len(labels) == 1 for labels in labels_of.values()) => False
+overlap missed: if set(support) & set(query) => if False
+positions: set(support) & set(query) => any(s == q for s, q in zip(support, query))
+rare overlap: if set(support) & set(query) => if not labels_of and set(support) & set(query)
+false alarm: set(support) & set(query) => (set(support) | set(labels_of)) & set(query)
+false alarm, repeats: set(support) & set(query) => len({*support, *query}) < len(support + query)
+false alarm, close: x.numpy().tobytes() for x in query_x => next((s for s in support_x if (s - x).abs().max() < 0.1), x).numpy().tobytes() for x in query_x
+false alarm, steady: all(len(labels) == 1 => any(len(labels) == 1
+missed: return all(len(labels) == 1 => return len(labels_of) < 30 and all(len(labels) == 1
+return: return all(len(labels) == 1 for labels in labels_of.values()) => labels_of
+""",  # noqa: E501
 )
 FALSE_ALARMS = {
     "honest": "You said `True` to {} of {} honest samplers. A drawing may be in the support of one "
@@ -1128,7 +1026,7 @@ def judge_leaks(answer_of: Callable) -> None:
     said = {}
     for kind, samplers in toy_samplers().items():
         answers = [answer_of(sample, seeded(seed)) for seed, sample in enumerate(samplers)]
-        said[kind] = [read_yes_or_no(answer) for answer in answers]
+        said[kind] = [read_truth(answer) for answer in answers]
     for kind, text in FALSE_ALARMS.items():
         wrong = said.pop(kind)
         symptom = "false alarm" if kind == "honest" else f"false alarm, {kind}"
@@ -1168,16 +1066,6 @@ def toy_samplers() -> dict[str, list[Callable]]:
         "some": [toy_sampler(5, 12, leak="some"), toy_sampler(2, 3, 3, 1, "some", (4, 1))],
         "rare": [toy_sampler(5, 12, 1, 2, "rare", place) for place in places],
     }
-
-
-def read_yes_or_no(answer) -> bool:
-    """True or False from a bool, a 0, a 1, or a tensor of one of them, or NotYet."""
-    plain = to_tensor(answer)
-    text = f"Your function returned {describe(answer)}; return `True` or `False`."
-    require(plain is not None and plain.numel() == 1, "return", text)
-    fine = plain.dtype == torch.bool or (is_whole(plain) and int(plain) in (0, 1))
-    require(fine, "return", text)
-    return bool(plain)
 
 
 leak = Exercise(
@@ -1220,39 +1108,7 @@ def leaks(sample, generator):
         "episode, and see whether they share a member.",
     },
     alternatives=(leaks_by_tables, leaks_by_unique),
-    mutants={
-        "always false": lambda sample, generator: False,
-        "labels missed": edited(
-            leaks, "all(len(labels) == 1 for labels in labels_of.values())", "False"
-        ),
-        "overlap missed": edited(leaks, "if set(support) & set(query)", "if False"),
-        "positions": edited(
-            leaks, "set(support) & set(query)", "any(s == q for s, q in zip(support, query))"
-        ),
-        "rare overlap": edited(
-            leaks, "if set(support) & set(query)", "if not labels_of and set(support) & set(query)"
-        ),
-        "false alarm": edited(
-            leaks, "set(support) & set(query)", "(set(support) | set(labels_of)) & set(query)"
-        ),
-        "false alarm, repeats": edited(
-            leaks, "set(support) & set(query)", "len({*support, *query}) < len(support + query)"
-        ),
-        "false alarm, close": edited(leaks, "x.numpy().tobytes() for x in query_x", CLOSE),
-        "false alarm, steady": edited(
-            leaks,
-            "all(len(labels) == 1 for labels in labels_of.values())",
-            "any(len(labels) == 1 for labels in labels_of.values())",
-        ),
-        "missed": edited(
-            leaks,
-            "return all(len(labels) == 1",
-            "return len(labels_of) < 30 and all(len(labels) == 1",
-        ),
-        "return": edited(
-            leaks, "return all(len(labels) == 1 for labels in labels_of.values())", "labels_of"
-        ),
-    },
+    mutants=mutants_of(LEAKING) | {"always false": lambda sample, generator: False},
 )
 
 

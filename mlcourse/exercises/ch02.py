@@ -21,6 +21,8 @@ from .engine import (
     mutants_of,
     one_line,
     read_numbers,
+    read_row,
+    read_table,
     require,
     seeded,
     to_tensor,
@@ -538,12 +540,9 @@ def mixture_case(d: int, lam: float, seed: int) -> tuple:
 
 def judge_theta(answer, d: int) -> Tensor:
     """The answer as float64 (d,), or NotYet."""
-    theta = read_numbers(answer, "the minimiser")
-    yours = f"Your answer has the shape {tuple(theta.shape)}, and it should be {(d,)}"
-    text = f"{yours}: `*` multiplies and `/` divides entry by entry; use `@` and `solve`."
-    require(theta.shape != (d, d), "elementwise", text)
-    require(theta.shape == (d,), "shape", f"{yours}, one number a parameter.")
-    return theta
+    why = "`*` multiplies and `/` divides entry by entry; use `@` and `solve`."
+    known = {(d, d): ("elementwise", why)}
+    return read_table(answer, (d,), "the minimiser, one number a parameter,", known)
 
 
 mixture = Exercise(
@@ -668,10 +667,7 @@ def stop_case(seed: int, clear: bool) -> tuple[Tensor, Tensor]:
 def read_stop(answer) -> Tensor:
     """Three numbers, the first two whole, or NotYet."""
     three = "three numbers, `run, checkpoint, reported`"
-    numbers = read_numbers(answer, three)
-    text = f"Your function returned {describe(answer)}; return {three}."
-    require(numbers.numel() == 3, "return", text)
-    numbers = numbers.flatten()
+    numbers = read_row(answer, 3, three)
     text = "Run and checkpoint are places counted from 0: two whole numbers, then `reported`."
     require(bool((numbers[:2] == numbers[:2].round()).all()), "places", text)
     return numbers

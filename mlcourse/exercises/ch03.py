@@ -4,26 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .engine import (
+    CUT,
+    FIRST_ORDER,
     Chapter,
     Exercise,
-    close,
-    judge_answers,
+    judge_flow,
+    judge_numbers,
     known_mistakes,
     mutants_of,
-    read_numbers,
     require,
     seeded,
 )
-
-
-def judge_numbers(answers: list, cases: list, right: Callable, known: dict) -> None:
-    """One number a case, in float64, against the right one and those of known mistakes."""
-    answers = [read_numbers(answer, "one number", one=True) for answer in answers]
-    judge_answers(answers, cases, right, known, names=("your answer",), within=1e-5)
-
 
 # ---------------------------------------------------------------- joint and after: quadratic tasks
 
@@ -103,7 +96,7 @@ value: return => return 1.01 *
 def judge_joint(fn: Callable) -> None:
     """Few and many tasks, one task, and the two of the lab."""
     cases = [case[:2] for case in quadratic_cases()]
-    judge_numbers([fn(*case) for case in cases], cases, joint_optimum, JOINING)
+    judge_numbers(fn, cases, joint_optimum, JOINING, within=1e-5)
 
 
 STARTING = known_mistakes(
@@ -135,7 +128,7 @@ value: (2 * steps) => (2 * steps + 1)
 def judge_after(fn: Callable) -> None:
     """The tasks of the lab and others, with none to four steps, short and long ones."""
     cases = list(quadratic_cases())
-    judge_numbers([fn(*case) for case in cases], cases, best_start, STARTING)
+    judge_numbers(fn, cases, best_start, STARTING, within=1e-5)
 
 
 joint = Exercise(
@@ -259,12 +252,19 @@ alpha twice: - inner_lr => - 2 * inner_lr
     This is the answer for 2α; α counts once a step.
 start's gradient: (adapted, support_x => (params, support_x
     Every step of yours has the gradient at `params`; take it where the last step ended.
-cut: return total => return total.detach()
-first order: inner_lr * grads => inner_lr * grads.detach()
 backward: total / len(query_x) => (total.backward(retain_graph=True), total / len(query_x))[1]
 return: total / len(query_x) => [total, adapted]
 not finite: / len(query_x) => / 0
 value: - inner_lr => - 3 * inner_lr
+""",
+)
+ADAPTING_GRAPH = known_mistakes(
+    bilevel,
+    f"""
+cut: return total => return total.detach()
+    {CUT.format("to `params`")} Start from `params` itself, without `detach()`.
+first order: inner_lr * grads => inner_lr * grads.detach()
+    {FIRST_ORDER}
 """,
 )
 ADAPTING["swapped"] = (
@@ -285,27 +285,10 @@ def judge_meta(fn: Callable) -> None:
     """Some tasks and steps, then the gradient: can an outer loop train through the answer?"""
     sizes = (4, 3, 0.1, 1), (3, 5, 0.2, 3), (5, 2, 0.1, 0), (1, 1, 0.3, 2), (2, 4, 0.4, 9)
     cases = [meta_case(*size) for size in sizes]
-    answers = [fn(*case) for case in cases]
-    judge_numbers(answers, cases, bilevel, ADAPTING)
-    for answer, case in zip(answers, cases):
-        judge_meta_gradient(answer, bilevel(*case), case[0])
-
-
-def judge_meta_gradient(answer, right: Tensor, params: Tensor) -> None:
-    """The number is right; is its gradient?"""
+    answers = judge_numbers(fn, cases, bilevel, ADAPTING, within=1e-5)
     text = "Your function fills `params.grad`; leave `backward` to the outer loop."
-    require(params.grad is None, "backward", text)
-    text = "The number is right, but it does not depend on `params` for torch: the graph was cut."
-    graph = isinstance(answer, Tensor) and answer.requires_grad
-    require(graph, "cut", f"{text} Return a tensor, without `item()`, `float()` or `detach()`.")
-    (yours,) = torch.autograd.grad(answer.sum(), params, allow_unused=True)
-    require(yours is not None, "cut", f"{text} Start from `params` itself.")
-    (full,) = torch.autograd.grad(right, params)
-    text = (
-        "The number is right and its gradient is not: the inner gradient was taken for a constant "
-        "(with `torch.autograd.grad`, pass `create_graph=True`). This is first-order MAML."
-    )
-    require(close(yours, full, 1e-5), "first order", text)
+    require(all(case[0].grad is None for case in cases), "backward", text)
+    judge_flow(answers, cases, bilevel, ADAPTING_GRAPH, lambda case: [case[0]], within=1e-5)
 
 
 meta = Exercise(
@@ -336,7 +319,7 @@ def bilevel(params, support_x, support_y, query_x, query_y, loss, inner_lr, step
         "first order": "`torch.func.grad` keeps the graph; `torch.autograd.grad` does when asked.",
     },
     alternatives=(meta_by_vmap, meta_by_autograd),
-    mutants=mutants_of(ADAPTING),
+    mutants=mutants_of(ADAPTING, ADAPTING_GRAPH),
 )
 
 # ---------------------------------------------------------------- conflict
@@ -405,17 +388,7 @@ COMPARING["each tensor"] = (
 
 def judge_conflict(fn: Callable) -> None:
     """Each pair of gradients."""
-    cases, answers = list(gradient_pairs()), []
-    for case in cases:
-        a, b = own = [{name: t.clone() for name, t in grads.items()} for grads in case]
-        answers.append(fn(a, b))
-        same = all(
-            grads.keys() == before.keys() and all(torch.equal(grads[n], before[n]) for n in grads)
-            for grads, before in zip(own, case)
-        )
-        text = "Your function changes the gradients it is given; work on copies."
-        require(same, "input changed", text)
-    judge_numbers(answers, cases, cosine, COMPARING)
+    judge_numbers(fn, list(gradient_pairs()), cosine, COMPARING, within=1e-5)
 
 
 conflict = Exercise(
@@ -484,18 +457,13 @@ return: torch.cat([x, *told], dim=-1) => (x, amplitude, phase)
 
 def judge_oracle(fn: Callable) -> None:
     """Batches of several shapes; as many tasks as points too, where shapes hide a mistake."""
-    cases, answers = [], []
+    cases = []
     for tasks, points in ((4, 3), (5, 5), (1, 6), (3, 1), (25, 10)):
         g = seeded(tasks)
         x = torch.rand(tasks, points, 1, generator=g, dtype=torch.float64) * 10 - 5
         told = torch.rand(2, tasks, 1, 1, generator=g, dtype=torch.float64) * 8 - 4
         cases.append((x, *told))
-        numbers = read_numbers(fn(*cases[-1]), "one tensor of numbers")
-        yours, right = tuple(numbers.shape), (tasks, points, 3)
-        text = f"For {tasks} tasks with {points} points your answer has the shape {yours}; "
-        require(yours == right, "shape", f"{text}it should be {right}.")
-        answers.append(numbers)
-    judge_answers(answers, cases, oracle_inputs, TELLING, within=1e-5)
+    judge_numbers(fn, cases, oracle_inputs, TELLING, within=1e-5)
 
 
 oracle = Exercise(

@@ -10,31 +10,18 @@ from ..tasks import Points
 from .engine import (
     Chapter,
     Exercise,
-    describe,
-    given,
+    bump,
+    drawn,
+    flat,
     judge_answers,
+    judge_numbers,
     known_mistakes,
     mutants_of,
     read_numbers,
+    read_params,
     require,
-    run_plain,
     seeded,
-    to_tensor,
 )
-
-
-def judge_numbers(fn: Callable, cases: list, right: Callable, known: dict, names=()) -> None:
-    """A number or a tensor a case, in float64, against the right one and known mistakes."""
-    answers = []
-    for case in cases:
-        wanted = tuple(run_plain(right, case).shape)
-        name = "one tensor of numbers" if wanted else "one number"
-        answers.append(read_numbers(fn(*case), name, one=not wanted))
-        yours = tuple(answers[-1].shape)
-        text = f"With {given(right, case)} your answer has the shape {yours}, not {wanted}."
-        require(yours == wanted, "shape", text)
-    judge_answers(answers, cases, right, known, names=names, within=1e-6)
-
 
 # ---------------------------------------------------------------- factor
 
@@ -61,7 +48,7 @@ def factor_by_jacobian(curvature, inner_lr, steps):
 
 
 def random_curvature(d: int, seed: int) -> Tensor:
-    root = torch.randn(d, d, generator=seeded(seed), dtype=torch.float64)
+    root = drawn(d, d, seed=seed)
     return root @ root.T / d + 0.3 * torch.eye(d, dtype=torch.float64)
 
 
@@ -98,9 +85,7 @@ def judge_factor(fn: Callable) -> None:
     """One to four parameters, one to five steps, and none; then a saddle, with a long step."""
     cases = []
     for d, inner_lr, steps in ((2, 0.2, 3), (3, 0.1, 2), (1, 0.4, 1), (4, 0.15, 5), (2, 0.3, 0)):
-        root = torch.randn(d, d, generator=seeded(d), dtype=torch.float64)
-        curvature = root @ root.T / d + 0.3 * torch.eye(d, dtype=torch.float64)
-        cases.append((curvature, inner_lr, steps))
+        cases.append((random_curvature(d, seed=d), inner_lr, steps))
     cases.append((torch.tensor([[2.0, 1.0], [1.0, -1.0]], dtype=torch.float64), 0.9, 3))
     judge_numbers(fn, cases, factor, FACTORS)
 
@@ -551,12 +536,6 @@ STEPPING["one by one"] = (
 )
 
 
-def bump(params, points):
-    """The mean squared error of a small tanh network."""
-    hidden = torch.tanh(points.x @ params["w1"] + params["b1"])
-    return ((hidden @ params["w2"] - points.y) ** 2).mean()
-
-
 def wave(params, points):
     """The mean squared error of a wave: other names and shapes than those of `bump`."""
     slow, fast = params["phase"]
@@ -581,28 +560,21 @@ def outer_cases():
         yield params, batch, wave, 0.1, 0.2, steps
 
 
-def flat(params) -> Tensor:
-    return torch.cat([to_tensor(p).flatten() for p in params.values()])
-
-
 def judge_outer(fn: Callable) -> None:
     """One to three inner steps; the answers as long vectors."""
     answers, cases = [], list(outer_cases())
     for params, batch, *rest in cases:
-        before = flat(params).clone()
         answer = fn(params, [*batch], *rest)
-        advice = "Your function changes `params` itself; return a new dictionary."
         same = all(p.requires_grad and p.grad is None for p in params.values())
-        advice += " Nor may it leave a `.grad` there: the next `backward()` would add to it."
-        require(same and torch.equal(before, flat(params)), "input changed", advice)
-        text = f"Your function returned {describe(answer)}; return a dictionary like `params`."
-        require(isinstance(answer, dict) and answer.keys() == params.keys(), "return", text)
-        found = {name: to_tensor(answer[name]) for name in params}
-        text = "The tensors you returned do not have the shapes of those in `params`."
-        good = all(v is not None and v.shape == params[name].shape for name, v in found.items())
-        require(good, "shape", text)
-        answers.append(read_numbers(flat(found), "a dictionary of tensors"))
-    judge_answers(answers, cases, outer_step, STEPPING, lambda f, case: flat(f(*case)), (), 1e-6)
+        text = "Your function leaves a `.grad` on the tensors of `params`, or freezes them: the "
+        require(same, "input changed", text + "next `backward()` would add to it.")
+        found = flat(read_params(answer, params))
+        answers.append(read_numbers(found, "a dictionary of tensors"))
+
+    def run(step: Callable, case: tuple) -> Tensor:
+        return flat(step(*case)).detach()
+
+    judge_answers(answers, cases, outer_step, STEPPING, run, (), 1e-6)
 
 
 outer = Exercise(

@@ -11,24 +11,23 @@ from ..tasks import Episode, Points
 from .engine import (
     Chapter,
     Exercise,
+    bump,
     close,
     describe,
     edited,
+    flat,
     judge_answers,
+    judge_flow,
     known_mistakes,
     mutants_of,
     pulled,
-    read_numbers,
+    read_params,
+    read_table,
+    read_truth,
     require,
     seeded,
     to_tensor,
 )
-
-
-def bump(params, points):
-    """The mean squared error of a small tanh network: its Hessian turns from place to place."""
-    hidden = torch.tanh(points.x @ params["w1"] + params["b1"])
-    return ((hidden @ params["w2"] - points.y) ** 2).mean()
 
 
 def network(seed: int) -> dict[str, Tensor]:
@@ -41,29 +40,8 @@ def some_points(*shape: int, seed: int) -> Points:
     return Points(*torch.randn(2, *shape, 1, generator=seeded(seed), dtype=torch.float64))
 
 
-def flat(params: dict) -> Tensor:
-    return torch.cat([p.flatten() for p in params.values()])
-
-
-def read_params(answer, like: dict) -> dict[str, Tensor]:
-    """An answer with the names and shapes of `like`, in its order, or NotYet."""
-    text = f"Your function returned {describe(answer)}; return a dictionary like `params`."
-    require(isinstance(answer, dict) and answer.keys() == like.keys(), "return", text)
-    good = all(isinstance(v, Tensor) and v.shape == like[n].shape for n, v in answer.items())
-    text = "Your dictionary does not hold tensors of the shapes of those in `params`."
-    require(good, "shape", text)
-    return {n: answer[n] for n in like}
-
-
 def kept(params: dict) -> dict[str, Tensor]:
     return {n: p.detach().clone() for n, p in params.items()}
-
-
-def unchanged(params: dict, before: dict) -> None:
-    """NotYet when an answer moved the tensors that it was given."""
-    same = all(torch.equal(before[n], p) for n, p in params.items())
-    text = "Your function changes the tensors of `params` themselves; make new ones instead."
-    require(same, "input changed", text)
 
 
 # ---------------------------------------------------------------- adapt
@@ -171,10 +149,7 @@ def flow(fn: Callable, case: tuple) -> Tensor:
 def judge_adapt(fn: Callable) -> None:
     """None, one and several steps: the numbers, then what flows back through them."""
     cases = [adapt_case(*sizes) for sizes in ((4, 1), (5, 3), (1, 2), (3, 0), (2, 5))]
-    before = [kept(case[1]) for case in cases]
     answers = [moved(fn, case) for case in cases]
-    for case, old in zip(cases, before):
-        unchanged(case[1], old)
     judge_answers(answers, cases, adapt_each, ADAPTING, moved, within=1e-6)
     flows = [flow(fn, case) for case in cases]
     judge_answers(flows, cases, adapt_each, ADAPTING_GRAPH, flow, ("the gradient",), 1e-6)
@@ -207,7 +182,7 @@ def adapt_each(loss, params, support, inner_lrs, steps):
         "input changed": "`p -= …` and `p.data` write into the learner's start; `p - …` does not.",
     },
     alternatives=(adapt_by_autograd, adapt_by_recursion),
-    mutants=mutants_of(ADAPTING) | mutants_of(ADAPTING_GRAPH) | {"input changed": adapt_in_place},
+    mutants=mutants_of(ADAPTING, ADAPTING_GRAPH) | {"input changed": adapt_in_place},
 )
 
 # ---------------------------------------------------------------- losses: all tasks at once
@@ -335,31 +310,20 @@ def losses_case(tasks: int, shots: int, inner_lr: float, steps: int, first_order
     return bump, network(tasks + shots), episodes, inner_lr, steps, first_order
 
 
-def per_task(fn: Callable, case: tuple) -> Tensor:
-    return fn(*case).detach().double()
-
-
-def losses_flow(fn: Callable, case: tuple) -> Tensor:
-    return pulled(fn(*case), [*case[1].values()])
-
-
 def judge_losses(fn: Callable) -> None:
     """A number for each task, then the gradient, with the keyword and without it."""
     sizes = (3, 4, 0.2, 1), (4, 2, 0.15, 3), (1, 5, 0.3, 2), (5, 1, 0.1, 0)
     cases = [losses_case(*size, first) for size in sizes for first in (False, True)]
-    before = [kept(case[1]) for case in cases]
     answers = [fn(*case) for case in cases]
-    for answer, case, old in zip(answers, cases, before):
-        unchanged(case[1], old)
+    for answer, case in zip(answers, cases):
         text = f"Your function returned {describe(answer)}; return one tensor."
         require(isinstance(answer, Tensor), "return", text)
         n = len(case[2].query.y)
         text = f"With {n} tasks your answer has the shape {tuple(answer.shape)}; return ({n},)."
         require(answer.shape == (n,), "shape", text)
-    answers = [answer.detach().double() for answer in answers]
-    judge_answers(answers, cases, losses_after, LOSING, per_task, within=1e-6)
-    flows = [losses_flow(fn, case) for case in cases]
-    judge_answers(flows, cases, losses_after, LOSING_GRAPH, losses_flow, ("the gradient",), 1e-6)
+    found = [answer.detach().double() for answer in answers]
+    judge_answers(found, cases, losses_after, LOSING, within=1e-6)
+    judge_flow(answers, cases, losses_after, LOSING_GRAPH, lambda case: [*case[1].values()])
 
 
 losses = Exercise(
@@ -389,8 +353,7 @@ def losses_after(loss, params, episodes, inner_lr, steps, first_order):
         "carried over": "`adapted = params` is the first line for every task.",
     },
     alternatives=(losses_by_loop, losses_by_flag),
-    mutants=mutants_of(LOSING)
-    | mutants_of(LOSING_GRAPH)
+    mutants=mutants_of(LOSING, LOSING_GRAPH)
     | {
         "input changed": lambda loss, params, episodes, *rest: [
             losses_after(loss, params, episodes, *rest),
@@ -507,11 +470,9 @@ def judge_train(fn: Callable) -> None:
     """A few outer steps from three starts, and none; every meta-batch drawn is one step's."""
     sizes = (1, 0.05, 4), (2, 0.01, 7), (3, 0.1, 2), (4, 0.1, 0)
     cases = [(mean_loss, network(seed), Draw(), *rest) for seed, *rest in sizes]
-    before = [kept(case[1]) for case in cases]
     answers = [trained(fn, case) for case in cases]
     draws = [case[2].seed for case in cases]
-    for case, old in zip(cases, before):
-        unchanged(case[1], old)
+    for case in cases:
         text = "Your function leaves a `.grad` on the tensors of `params`; work on copies."
         require(all(p.grad is None for p in case[1].values()), "input changed", text)
     judge_answers(answers, cases, meta_train, TRAINING, trained, within=1e-6)
@@ -715,11 +676,7 @@ def one_row(fn: Callable, case: tuple) -> Tensor:
     answer = to_tensor(given := fn(*case))
     plain = answer is not None and answer.layout == torch.strided and answer.is_floating_point()
     row = answer.nan_to_num(LOST, posinf=LOST) if plain else given
-    row = read_numbers(row, "a loss for each task")
-    n = case[1].shape[1]
-    text = f"Your answer has the shape {tuple(row.shape)}; return one loss for each task: ({n},)."
-    require(row.shape == (n,), "shape", text)
-    return row
+    return read_table(row, (case[1].shape[1],), "a loss for each task")
 
 
 def tuned_cases():
@@ -930,25 +887,16 @@ def first_three() -> Callable:
     return lambda meta_gradient: next(calls) % 13 < 3
 
 
-def verdict(test: Callable, specimen: Callable) -> bool:
-    answer = test(specimen)
-    text = f"Your test returned {describe(answer)}; return True or False."
-    value = to_tensor(answer)
-    good = value is not None and value.numel() == 1 and value.dtype == torch.bool
-    require(good, "return", text)
-    return bool(value)
-
-
 def judge_is_maml(test: Callable) -> None:
     """Three right implementations must pass, nine wrong ones must not."""
     for name, right in RIGHT_ONES.items():
         text = f"Your test turns a right implementation away (by {name}); mind rounding."
-        require(verdict(test, right), "turned away", text)
+        require(read_truth(test(right)), "turned away", text)
     for symptom, (make, what) in SPECIMENS.items():
         text = f"Your test lets a wrong implementation pass: {what}."
-        require(not verdict(test, make()), symptom, text)
+        require(not read_truth(test(make())), symptom, text)
     text = "Your test turns a right implementation away that it let pass before: what does it keep?"
-    require(all(verdict(test, right) for right in RIGHT_ONES.values()), "fickle", text)
+    require(all(read_truth(test(right)) for right in RIGHT_ONES.values()), "fickle", text)
 
 
 is_maml_exercise = Exercise(

@@ -7,14 +7,20 @@ import torch
 from torch import Tensor
 
 from .engine import (
+    CUT,
+    FIRST_ORDER,
     Chapter,
     Exercise,
-    close,
     describe,
     judge_answers,
+    judge_flow,
+    judge_numbers,
     known_mistakes,
+    labels_of,
     mutants_of,
     read_numbers,
+    read_pair,
+    read_table,
     require,
     seeded,
     to_tensor,
@@ -81,8 +87,7 @@ def head_cases():
     sizes = (2, 3, (1, 1)), (5, 8, (1,) * 5), (3, 4, (2, 5, 1)), (6, 6, (4,) * 6)
     for n_way, dim, counts in sizes:
         g = seeded(n_way)
-        labels = torch.arange(n_way).repeat_interleave(torch.tensor(counts))
-        labels = labels[torch.randperm(len(labels), generator=g)]
+        labels = labels_of(counts, g)
         lengths = 0.3 + torch.rand(n_way, 1, generator=g, dtype=D)
         centres = lengths * torch.randn(n_way, dim, generator=g, dtype=D)
         noise = 0.3 * torch.randn(len(labels), dim, generator=g, dtype=D)
@@ -91,15 +96,8 @@ def head_cases():
 
 def read_head(answer, n_way: int, dim: int) -> tuple[Tensor, Tensor]:
     """Weight and bias in float64, or what is wrong with them."""
-    two = isinstance(answer, (tuple, list)) and len(answer) == 2
-    text = f"Your function returned {describe(answer)}; return two tensors, weight and bias."
-    require(two, "return", text)
-    weight, bias = (read_numbers(a, "weight and bias") for a in answer)
-    shapes = tuple(weight.shape), tuple(bias.shape)
-    text = f"For {n_way} classes and {dim} features your shapes are {shapes[0]} and {shapes[1]}; "
-    right = (n_way, dim), (n_way,)
-    require(shapes == right, "shape", f"{text}they should be {right[0]} and {right[1]}.")
-    return weight, bias
+    weight, bias = read_pair(answer, "two tensors, weight and bias")
+    return read_table(weight, (n_way, dim), "a weight"), read_table(bias, (n_way,), "a bias")
 
 
 def probabilities(head: tuple[Tensor, Tensor], case: tuple) -> Tensor:
@@ -119,7 +117,7 @@ def judge_head(fn: Callable) -> None:
     judge_answers(
         *(found, cases, prototype_head, HEADS),
         run=lambda head, case: probabilities(head(*case), case),
-        names=["the log-probability of a class"] * 200,
+        names=("the log-probability of a class",),
         within=1e-6,
     )
 
@@ -239,13 +237,9 @@ def judge_alone(fn: Callable) -> None:
     """A small network with batch norm; one query, several, more queries than support points."""
     cases, answers = list(alone_cases()), []
     for forward, support_x, query_x in cases:
-        numbers = read_numbers(fn(forward, support_x, query_x), "one tensor of scores")
-        right = len(query_x), forward(support_x).shape[1]
-        text = f"For {right[0]} queries and {right[1]} classes your answer has the shape "
-        text += f"{tuple(numbers.shape)}; it should be {right}."
-        require(tuple(numbers.shape) == right, "shape", text)
-        answers.append(numbers)
-    judge_answers(answers, cases, alone, ALONE, names=["a score"] * 50, within=1e-6)
+        shape = len(query_x), forward(support_x).shape[1]
+        answers.append(read_table(fn(forward, support_x, query_x), shape, "one tensor of scores"))
+    judge_answers(answers, cases, alone, ALONE, names=("a score",), within=1e-6)
 
 
 alone_exercise = Exercise(
@@ -361,10 +355,8 @@ def label_case(tasks: int, n_way: int, shots: int, queries: int) -> tuple[Tensor
 
 def read_labels(answer, shapes: tuple) -> Tensor:
     """Both sets side by side, int64 (tasks, points), or what is wrong with them."""
-    two = isinstance(answer, (tuple, list)) and len(answer) == 2
-    text = f"Your function returned {describe(answer)}; return two tensors of labels."
-    require(two, "return", text)
-    numbers = [read_numbers(part, "two tensors of labels") for part in answer]
+    words = "two tensors of labels"
+    numbers = [read_numbers(part, words) for part in read_pair(answer, words)]
     whole = all(to_tensor(part).dtype == torch.int64 for part in answer)
     text = f"You returned {describe(answer[0])} first; labels are int64, or the loss refuses them."
     require(whole, "type", text)
@@ -517,8 +509,7 @@ def judge_rate(fn: Callable) -> None:
     """Losses divided by K, by nothing, by N·K and by the tasks of a batch."""
     cases = [(0.4, 5, 1, 1), (0.1, 20, 1, 1), (0.4, 5, 5, 5), (0.4, 5, 5, 1), (0.4, 5, 5, 25)]
     cases += [(0.05, 10, 3, 4), (1.0, 2, 7, 1)]
-    answers = [read_numbers(fn(*case), "one number", one=True) for case in cases]
-    judge_answers(answers, cases, rate_on_mean, RATES, names=("your answer",), within=1e-6)
+    judge_numbers(fn, cases, rate_on_mean, RATES)
 
 
 rate = Exercise(
@@ -620,15 +611,29 @@ uphill: - inner_lr => + inner_lr
     Your steps go up the gradient; subtract it.
 start's gradient: (adapted, support) => (params, support)
     Every step of yours has the gradient at `params`; take it where the last step ended.
-cut: return loss(adapted, query) => return loss(adapted, query).detach()
-frozen: dict(params) => {n: p if n in moving else p.detach() for n, p in params.items()}
-first order: inner_lr * grads[name] => inner_lr * grads[name].detach()
-step cut: adapted[name] - inner_lr * grads[name] => (adapted[name] - inner_lr * grads[name]).data
-gradient: return loss(adapted, query) => return 2 * (y := loss(adapted, query)) - y.detach()
 input changed: dict(params) => params
 return: return loss(adapted, query) => return adapted
 not finite: return loss(adapted, query) => return loss(adapted, query) / 0
 value: - inner_lr => - 3 * inner_lr
+""",
+)
+
+
+SOME_GRAPH = known_mistakes(
+    loss_after_some,
+    f"""
+cut: return loss(adapted, query) => return loss(adapted, query).detach()
+    {CUT.format("to `params`")} Start from `params` itself, without `item()` or `detach()`.
+frozen: dict(params) => {{n: p if n in moving else p.detach() for n, p in params.items()}}
+    The number is right, but the tensors that do not adapt get no gradient: they are fixed in the
+    inner loop only, and the outer loop learns them.
+step cut: adapted[name] - inner_lr * grads[name] => (adapted[name] - inner_lr * grads[name]).data
+    The number is right, but the tensors that adapt get no gradient: the step was cut off from
+    `params`, by `detach()` or `no_grad`.
+first order: inner_lr * grads[name] => inner_lr * grads[name].detach()
+    {FIRST_ORDER}
+gradient: return loss(adapted, query) => return 2 * (y := loss(adapted, query)) - y.detach()
+    The number is right and its gradient is twice as long as it should be.
 """,
 )
 
@@ -645,55 +650,17 @@ def judge_some(fn: Callable) -> None:
     cases = [some_case(seed, *size) for seed, size in enumerate(sizes)]
     answers = []
     for case in cases:
-        before = {n: (p, p.detach().clone(), p._version) for n, p in case[0].items()}
         answers.append(fn(*case))
-        advice = "Your function changes `params` itself; work on a copy: `dict(params)`."
-        require(case[0].keys() == before.keys(), "input changed", advice)
-        same = (case[0][n] is p and p._version == v for n, (p, _, v) in before.items())
-        values = (torch.equal(p, old) for p, old, _ in before.values())
-        require(all(same) and all(values), "input changed", advice)
         advice = "Your function changes the `requires_grad` or the `grad` of a tensor in `params`."
         same = all(p.requires_grad and p.grad is None for p in case[0].values())
         require(same, "input changed", advice)
     numbers = [read_numbers(answer, "one number", one=True) for answer in answers]
     judge_answers(numbers, cases, loss_after_some, SOME, run_some, ("your answer",), 1e-6)
-    for answer, case in zip(answers, cases):
-        judge_some_gradient(answer, case)
 
+    def leaves(case: tuple) -> list[Tensor]:
+        return [*case[0].values()]
 
-FIRST_ORDER = SOME["first order"][0]
-
-
-def agree(found: tuple, fn: Callable, case: tuple) -> bool:
-    """Whether these are the gradients of fn's loss with respect to all parameters."""
-    wanted = torch.autograd.grad(fn(*case), [*case[0].values()])
-    return all(close(g, w, 1e-5) for g, w in zip(found, wanted))
-
-
-def judge_some_gradient(answer, case: tuple) -> None:
-    """The number is right; can an outer loop learn every tensor through it?"""
-    text = "The number is right, but it does not depend on `params` for torch: the graph was cut."
-    graph = isinstance(answer, Tensor) and answer.requires_grad
-    require(graph, "cut", f"{text} Return a tensor, without `item()` or `detach()`.")
-    params, moving = case[0], case[-1]
-    leaves = [*params.values()]
-    found = torch.autograd.grad(answer.sum(), leaves, allow_unused=True, retain_graph=True)
-    text = "The number is right, but the tensors that do not adapt get no gradient: they are "
-    text += "fixed in the inner loop only, and the outer loop learns them."
-    none = {name for name, g in zip(params, found) if g is None}
-    require(not none - {*moving}, "frozen", text)
-    text = "The number is right, but the tensors that adapt get no gradient: the step was cut off "
-    require(not none, "step cut", f"{text}from `params`, by `detach()` or `no_grad`.")
-
-    right, first_order = (agree(found, fn, case) for fn in (loss_after_some, FIRST_ORDER))
-    text = (
-        "The number is right and its gradient is not: the inner gradient was taken for a constant "
-        "(with `torch.autograd.grad`, pass `create_graph=True`). This is first-order MAML."
-    )
-    require(right or not first_order, "first order", text)
-    text = "The number is right and its gradient is not: somewhere the graph was cut, in a part of "
-    text += "the steps or for some of the tensors. Look for `detach()`."
-    require(right, "gradient", text)
+    judge_flow(answers, cases, loss_after_some, SOME_GRAPH, leaves, 1e-5)
 
 
 some = Exercise(
@@ -725,7 +692,7 @@ def loss_after_some(params, support, query, loss, inner_lr, steps, moving):
         "first order": "`torch.func.grad` keeps the graph; `torch.autograd.grad` does when asked.",
     },
     alternatives=(some_by_autograd, some_by_rates),
-    mutants=mutants_of(SOME),
+    mutants=mutants_of(SOME, SOME_GRAPH),
 )
 
 check = Chapter("06", head, alone_exercise, permute, some, rate)

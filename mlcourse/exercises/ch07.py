@@ -7,53 +7,28 @@ import torch
 from torch import Tensor
 
 from .engine import (
+    CUT,
     Chapter,
     Exercise,
     NotYet,
     Raised,
-    describe,
     drawn,
     judge_answers,
+    judge_flow,
+    judge_numbers,
     known_mistakes,
+    labels_of,
     mutants_of,
     one_line,
-    pulled,
     read_numbers,
+    read_pair,
+    read_table,
     require,
-    run_plain,
     seeded,
     to_tensor,
 )
 
 D = torch.float64
-CUT = "The numbers are right, but no gradient flows back {}: the graph was cut."
-
-
-def read_table(answer, shape: tuple, words: str, symptoms: dict | None = None) -> Tensor:
-    """An answer in float64 of this shape; symptoms: wrong shape -> (symptom, sentence)."""
-    numbers = read_numbers(answer, words)
-    found = tuple(numbers.shape)
-    text = f"Your answer has the shape {found}; return {words} of the shape {shape}."
-    symptom, why = (symptoms or {}).get(found, ("shape", ""))
-    require(found == shape, symptom, f"{text} {why}".strip())
-    return numbers
-
-
-def judge_flow(answers: list, cases: list, right: Callable, known: dict, leaves: Callable) -> None:
-    """The numbers are right: so must be what flows back to leaves(case), each by itself."""
-
-    def flow(fn: Callable, case: tuple) -> Tensor:
-        return pulled(fn(*case), leaves(case))
-
-    whole = all(isinstance(answer, Tensor) for answer in answers)
-    text = (
-        "The numbers are right, but they are not one tensor, through which a gradient flows back: "
-    )
-    text += "stay with torch, and join tensors by `torch.stack`."
-    require(whole, "cut", text)
-    found = [pulled(answer, leaves(case)) for answer, case in zip(answers, cases)]
-    judge_answers(found, cases, right, known, flow, ("the gradient",), 1e-6)
-
 
 # ---------------------------------------------------------------- prototypes: the class means
 
@@ -128,8 +103,7 @@ CUT_MEANS = known_mistakes(
 
 def means_case(counts: tuple, dim: int) -> tuple:
     """Features that require gradients and shuffled labels, neither in blocks nor in turn."""
-    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    labels = labels[torch.randperm(len(labels), generator=seeded(dim))]
+    labels = labels_of(counts, seeded(dim))
     return drawn(len(labels), dim, seed=len(labels)).requires_grad_(), labels, len(counts)
 
 
@@ -197,9 +171,7 @@ def prototypes(features, labels, n_way):
         "total": "a class of one point and a class of nine are both divided by five.",
     },
     alternatives=(prototypes_by_matrix, prototypes_by_adding, prototypes_one_by_one),
-    mutants=mutants_of(BALANCED)
-    | mutants_of(UNEQUAL)
-    | mutants_of(CUT_MEANS)
+    mutants=mutants_of(BALANCED, UNEQUAL, CUT_MEANS)
     | {
         "equal counts": means_by_reshaping,
         "shape": lambda features, labels, n_way: prototypes(features, labels, n_way)[None],
@@ -308,14 +280,8 @@ def divergence_cases():
 def judge_bregman(fn: Callable) -> None:
     """Five convex functions; then the derivative with respect to both points."""
     cases = list(divergence_cases())
-    answers = [fn(*case) for case in cases]
-    found = [read_numbers(answer, "one number", one=True) for answer in answers]
-    judge_answers(found, cases, divergence, DIVERGING, number, ("your answer",), 1e-6)
+    answers = judge_numbers(fn, cases, divergence, DIVERGING)
     judge_flow(answers, cases, divergence, DIVERGING_GRAPH, lambda case: list(case[1:]))
-
-
-def number(fn: Callable, case: tuple) -> Tensor:
-    return run_plain(fn, case).reshape(())
 
 
 bregman = Exercise(
@@ -346,7 +312,7 @@ def divergence(phi, z, c):
         "swapped": "try φ(x) = x⁴ on paper, with z = 0 and c = 1.",
     },
     alternatives=(divergence_by_autograd, divergence_by_jvp, divergence_by_jacobian),
-    mutants=mutants_of(DIVERGING) | mutants_of(DIVERGING_GRAPH),
+    mutants=mutants_of(DIVERGING, DIVERGING_GRAPH),
 )
 
 # ---------------------------------------------------------------- linear: a layer in disguise
@@ -410,14 +376,12 @@ value: return 2 * prototypes, => return 2.2 * prototypes,
 
 def read_linear(answer, n_way: int, dim: int) -> tuple[Tensor, Tensor]:
     """Weight and bias in float64, or what is wrong with them."""
-    two = isinstance(answer, (tuple, list)) and len(answer) == 2
-    text = f"Your function returned {describe(answer)}; return two tensors, weight and bias."
-    require(two, "return", text)
+    weight, bias = read_pair(answer, "two tensors, weight and bias")
     axis = "Sum over the features, not over the classes."
     column = "Added to scores (points, n_way), a column is taken for one number a point."
     known = {(n_way, 1): ("column", column), (dim,): ("wrong axis", axis)}
-    weight = read_table(answer[0], (n_way, dim), "a weight")
-    return weight, read_table(answer[1], (n_way,), "a bias", known)
+    weight = read_table(weight, (n_way, dim), "a weight")
+    return weight, read_table(bias, (n_way,), "a bias", known)
 
 
 def said_by_layer(head: tuple, case: tuple) -> Tensor:
@@ -646,9 +610,7 @@ def log_probabilities(features, prototypes):
         "overflow": "`log_softmax` subtracts the largest score before it takes any exponential.",
     },
     alternatives=(said_by_expanding, said_by_mixture, said_one_by_one),
-    mutants=mutants_of(SAYING)
-    | mutants_of(SAYING_FAR)
-    | mutants_of(SAYING_GRAPH)
+    mutants=mutants_of(SAYING, SAYING_FAR, SAYING_GRAPH)
     | {
         "shape": lambda features, prototypes: log_probabilities(features, prototypes).max(1).values,
         "not finite": lambda features, prototypes: log_probabilities(features, prototypes) / 0,

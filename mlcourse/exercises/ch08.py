@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
@@ -10,8 +9,8 @@ from torch.nn.functional import one_hot
 from ..evaluation import accuracy, estimate
 from ..learners import protonet
 from ..tasks import Characters, Episode, Points
-from .ch07 import CUT, judge_flow, number, read_table
 from .engine import (
+    CUT,
     Chapter,
     Exercise,
     Raised,
@@ -19,21 +18,19 @@ from .engine import (
     drawn,
     edited,
     judge_answers,
+    judge_flow,
     known_mistakes,
+    labels_of,
     mutants_of,
     read_numbers,
+    read_row,
+    read_table,
     require,
     seeded,
     to_tensor,
 )
 
 D = torch.float64
-
-
-def labels_of(n_way: int, per_class: int, seed: int) -> Tensor:
-    """Each label equally often, shuffled."""
-    labels = torch.arange(n_way).repeat_interleave(per_class)
-    return labels[torch.randperm(len(labels), generator=seeded(seed))]
 
 
 def images_of(labels: Tensor, seed: int, noise: float = 0.7) -> Tensor:
@@ -53,8 +50,8 @@ def small_net(seed: int, norm: bool) -> nn.Sequential:
     return net
 
 
-def untouched(net: nn.Module, state: dict, sets: tuple, copies: list) -> None:
-    """NotYet when an answer changed the net's parameters, or the images and labels."""
+def untouched(net: nn.Module, state: dict) -> None:
+    """NotYet when an answer changed the net's parameters."""
     now = dict(net.named_parameters())
     moved = [n for n, p in now.items() if not torch.equal(p, state[n])]
     text = "Your function changes the parameters of `net`; training is another function's task."
@@ -63,19 +60,14 @@ def untouched(net: nn.Module, state: dict, sets: tuple, copies: list) -> None:
     text += "`backward()` in here, and `requires_grad` stays as it is."
     same = all(p.grad is None and p.requires_grad for p in now.values())
     require(same, "backward", text)
-    tensors = [part for side in sets for part in side]
-    same = all(torch.equal(a, b) for a, b in zip(tensors, copies))
-    text = "Your function changes the images or labels themselves; work on copies: `x.clone()`."
-    require(same, "input changed", text)
 
 
 def watched(fn: Callable, net: nn.Module, sets: tuple, n_way: int):
     """An answer, and NotYet when anything is not what it was before."""
     state = {n: p.detach().clone() for n, p in net.named_parameters()}
-    copies = [part.clone() for side in sets for part in side]
     given = (net, *sets, n_way) if len(sets[0][1].shape) == 1 else (net, sets, n_way)
     answer = fn(*given)
-    untouched(net, state, sets, copies)
+    untouched(net, state)
     return answer
 
 
@@ -187,7 +179,7 @@ queries cut: net(query_x)[:, None] => net(query_x).detach()[:, None]
 
 def loss_case(n_way: int, k_shot: int, n_query: int) -> tuple:
     y, sides = n_way + k_shot, []
-    labels = [labels_of(n_way, n, seed=y + i) for i, n in enumerate((k_shot, n_query))]
+    labels = [labels_of([n] * n_way, seeded(y + i)) for i, n in enumerate((k_shot, n_query))]
     images = images_of(torch.cat(labels), seed=y).split([len(part) for part in labels])
     sides = [Points(*side) for side in zip(images, labels)]
     return small_net(y, norm=False), *sides, n_way
@@ -200,7 +192,7 @@ def judge_episode(fn: Callable) -> None:
     text = "Your function leaves the net in evaluation mode: the training loop sets the mode."
     require(all(case[0].training for case in cases), "mode", text)
     found = [read_numbers(answer, "one number", one=True) for answer in answers]
-    judge_answers(found, cases, episode_loss, LOSING, number, ("your loss",), 1e-6)
+    judge_answers(found, cases, episode_loss, LOSING, names=("your loss",), within=1e-6)
 
     def leaves(case: tuple) -> list[Tensor]:
         return list(case[0].parameters())
@@ -255,8 +247,7 @@ def episode_loss(net, support, query, n_way):
         "prototypes cut": "no `detach()` and no `no_grad` on the way to the prototypes.",
     },
     alternatives=(loss_together, loss_by_package, loss_one_by_one),
-    mutants=mutants_of(LOSING)
-    | mutants_of(LOSING_GRAPH)
+    mutants=mutants_of(LOSING, LOSING_GRAPH)
     | {
         "mode": lambda net, *case: episode_loss(net.eval(), *case),
         "net changed": loss_with_a_step,
@@ -346,8 +337,7 @@ value: - torch.stack(c) => - 1.1 * torch.stack(c)
 
 
 def one_out_case(counts: tuple, dim: int) -> tuple:
-    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    labels = labels[torch.randperm(len(labels), generator=seeded(dim))]
+    labels = labels_of(counts, seeded(dim))
     return drawn(len(labels), dim, seed=len(labels)), labels, len(counts)
 
 
@@ -555,7 +545,7 @@ value: return found.mean(), => return 1.1 * found.mean(),
 def evaluate_case(tasks: int, n_way: int, k_shot: int, n_query: int, mode: str) -> tuple:
     sides = []
     for per_class in (k_shot, n_query):
-        rows = [labels_of(n_way, per_class, seed=9 * t + per_class) for t in range(tasks)]
+        rows = [labels_of([per_class] * n_way, seeded(9 * t + per_class)) for t in range(tasks)]
         images = [images_of(row, seed=31 * t, noise=1.5) for t, row in enumerate(rows)]
         noise = 1.5 * drawn(tasks, len(rows[0]), 1, 3, 4, seed=per_class)
         sides.append(Points(torch.stack(images) + noise, torch.stack(rows)))
@@ -571,14 +561,10 @@ def mean_and_width(fn: Callable, case: tuple) -> Tensor:
     return torch.stack([torch.as_tensor(v).double() for v in fn(net_of(case), *case[1:])][:2])
 
 
-def read_pair(answer) -> Tensor:
+def read_estimate(answer) -> Tensor:
     """The mean and the half width, also from the course's own `Estimate`."""
     pair = answer[:2] if isinstance(answer, tuple) and hasattr(answer, "half_width") else answer
-    two = to_tensor(pair) is not None and isinstance(pair, (tuple, list, Tensor, np.ndarray))
-    two = two and len(to_tensor(pair).shape) == 1 and len(pair) == 2
-    text = f"Your function returned {describe(answer)}; return two numbers, mean and half width."
-    require(bool(two), "return", text)
-    return read_numbers(pair, "mean and half width")
+    return read_row(pair, 2, "two numbers, mean and half width")
 
 
 def judge_forwards(cases: list, forwards: list) -> None:
@@ -628,7 +614,7 @@ def judge_evaluate(fn: Callable) -> None:
         require(torch.is_grad_enabled(), "gradients off", text)
         forwards.append(seen)
         keep.remove()
-    found = [read_pair(answer) for answer in answers]
+    found = [read_estimate(answer) for answer in answers]
     judge_forwards(cases, forwards)
     for net, (modes, buffers) in zip(nets, before):
         judge_state(net, modes, buffers)

@@ -9,32 +9,24 @@ from torch.nn.functional import cross_entropy
 
 from ..tasks import Points
 from .engine import (
+    CUT,
     Chapter,
     Exercise,
     close,
-    describe,
     drawn,
     edited,
+    flows,
     judge_answers,
+    judge_flow,
+    judge_numbers,
     known_mistakes,
+    labels_of,
     mutants_of,
-    pulled,
-    read_numbers,
+    read_row,
+    read_table,
     require,
-    same_values,
     seeded,
 )
-
-
-def read_tensor(answer, shape: tuple, advice: str = "") -> Tensor:
-    """An answer as a float64 tensor of this shape with its graph, or NotYet."""
-    text = f"Your function returned {describe(answer)}; return a tensor of shape {shape}."
-    require(isinstance(answer, Tensor) and answer.is_floating_point(), "return", text)
-    text = f"Your answer has the shape {tuple(answer.shape)}; return {shape}{advice}."
-    require(tuple(answer.shape) == shape, "shape", text)
-    require(bool(answer.isfinite().all()), "not finite", "A number of your answer is not finite.")
-    return answer.double()
-
 
 # ---------------------------------------------------------------- embed: sets of any size
 
@@ -134,33 +126,26 @@ def embed_case(*shape: int) -> tuple:
     return *nets, drawn(*shape, 2, seed=sum(shape)), there
 
 
-def embedded(fn: Callable, case: tuple) -> Tensor:
-    return fn(*case).detach().double()
-
-
 def judge_embed(fn: Callable) -> None:
     """Shapes, values, another order of the points, and the way back to the first network."""
     cases = [embed_case(*shape) for shape in ((2, 3, 7), (4, 5), (3, 4, 4), (2, 2, 2, 3), (6, 1))]
-    answers, why = (
-        [fn(*case) for case in cases],
-        ": the mean over the points, the last axis but one",
-    )
-    wanted = [(*case[2].shape[:-2], case[1].weight.shape[1]) for case in cases]
-    answers = [read_tensor(a, shape, why) for a, shape in zip(answers, wanted)]
     point_net, whole_net, sets, there = cases[0]
-    turned = fn(point_net, whole_net, sets.roll(1, -2), there.roll(1, -1))
+    answers = [fn(*case) for case in cases]
+    answers.append(fn(point_net, whole_net, sets.roll(1, -2), there.roll(1, -1)))
+    shapes = [(*case[2].shape[:-2], case[1].weight.shape[1]) for case in [*cases, cases[0]]]
+    words = "a mean over the points, the last axis but one,"
+    *found, turned = (read_table(a, shape, words) for a, shape in zip(answers, shapes))
     text = "With the same points in another order your answer is another one."
-    alike = close(turned.detach().double(), answers[0].detach(), 1e-9)
-    require(alike, "order", text)
-    judge_answers([a.detach() for a in answers], cases, embed_sets, EMBEDDING, embedded, (), 1e-9)
-    for net in (1, 0):
-        with torch.enable_grad():
-            ours = [pulled(embed_sets(*case), [case[net].weight]) for case in cases]
-        yours = [pulled(answer, [case[net].weight]) for answer, case in zip(answers, cases)]
-        name = ("point_net", "whole_net")[net]
-        text = f"The numbers are right, but no gradient flows back to `{name}`: the graph was cut."
-        symptom = ("cut", "whole cut")[net]
-        require(all(close(a, b, 1e-8) for a, b in zip(yours, ours)), symptom, text)
+    require(close(turned, found[0], 1e-9), "order", text)
+    judge_answers(found, cases, embed_sets, EMBEDDING, within=1e-9)
+    with torch.enable_grad():
+        right = [embed_sets(*case) for case in cases]
+    for net, symptom, name in ((1, "whole cut", "whole_net"), (0, "cut", "point_net")):
+        yours, ours = (
+            flows(a, cases, lambda case, net=net: [case[net].weight]) for a in (answers, right)
+        )
+        alike = all(close(a, b, 1e-8) for a, b in zip(yours, ours))
+        require(alike, symptom, CUT.format(f"to `{name}`"))
 
 
 embed = Exercise(
@@ -290,10 +275,7 @@ def judge_waves(fn: Callable) -> None:
     ]
     what, answers = "amplitude and phase, two numbers", []
     for case in cases:
-        numbers = read_numbers(fn(*case), what)
-        text = f"Your answer holds {numbers.numel()} numbers; return {what}."
-        require(numbers.numel() == 2, "return", text)
-        answers.append(numbers.flatten())
+        answers.append(read_row(fn(*case), 2, what))
 
     def run(right, case):
         found = right(*case)
@@ -414,7 +396,6 @@ root: .square().mean() => .square().mean().sqrt()
 no head: @ w - => .sum(1, keepdim=True) -
     The head is not used: multiply the features of the query points by it.
 return: return ( => return w, (
-shape: .square().mean() => .square()
 value: @ w - query.y => @ w - 1.1 * query.y
 """,  # noqa: E501
 )
@@ -471,29 +452,16 @@ def head_case(n_features: int, points: int, penalty: float) -> tuple:
     return Net(1, n_features, seed), support, query, penalty
 
 
-def lost(fn: Callable, case: tuple) -> Tensor:
-    return fn(*case).detach().double()
-
-
-def head_flow(fn: Callable, case: tuple) -> Tensor:
-    return pulled(fn(*case), [case[0].weight, case[0].bias])
-
-
 def judge_head(fn: Callable) -> None:
     """More features than points and fewer; the loss, then what flows back through the solve."""
     sizes = (3, 8, 0.5), (5, 2, 0.1), (4, 4, 2.0), (2, 5, 0.03), (6, 3, 1.5)
     cases = [head_case(*size) for size in sizes]
-    kept = [[v.clone() for side in case[1:3] for v in side] for case in cases]
-    answers = [fn(*case) for case in cases]
-    for case, before in zip(cases, kept):
-        now = [v for side in case[1:3] for v in side]
-        same = all(map(same_values, before, now))
-        require(same, "input changed", "Your function changes the points that it was given.")
-    answers = [read_tensor(answer, ()) for answer in answers]
-    values = [a.detach() for a in answers]
-    judge_answers(values, cases, solved_loss, HEADS, lost, ("the loss",), 1e-6)
-    flows = [pulled(a, [c[0].weight, c[0].bias]) for a, c in zip(answers, cases)]
-    judge_answers(flows, cases, solved_loss, HEAD_GRAPH, head_flow, ("the gradient",), 1e-5)
+    answers = judge_numbers(fn, cases, solved_loss, HEADS, ("the loss",))
+
+    def leaves(case: tuple) -> list[Tensor]:
+        return [case[0].weight, case[0].bias]
+
+    judge_flow(answers, cases, solved_loss, HEAD_GRAPH, leaves, 1e-5)
 
 
 head = Exercise(
@@ -524,8 +492,7 @@ def solved_loss(features, support, query, penalty):
         "penalty by points": "Sum, not mean, over the support set: the equation has Σ.",
     },
     alternatives=(solved_in_the_points, solved_with_rows),
-    mutants=mutants_of(HEADS)
-    | mutants_of(HEAD_GRAPH)
+    mutants=mutants_of(HEADS, HEAD_GRAPH)
     | {
         "input changed": edited(solved_loss, "z = features", "query.y.mul_(2)\n    z = features"),
         "not finite": edited(solved_loss, "return (features", "return math.nan * (features"),
@@ -631,8 +598,7 @@ value: return z_query => return 1.1 * z_query
 
 
 def step_case(shots: tuple[int, ...], d: int, inner_lr: float) -> tuple:
-    y = torch.cat([torch.full((n,), k) for k, n in enumerate(shots)])
-    y = y[torch.randperm(len(y), generator=seeded(d))]
+    y = labels_of(shots, seeded(d))
     z, z_query = drawn(len(y), d, seed=len(y)) + 0.5, drawn(4, d, seed=d)
     return z, y, z_query, len(shots), inner_lr
 
@@ -650,8 +616,7 @@ def judge_step(fn: Callable) -> None:
     """Balanced and unbalanced support sets; numbers that all classes share do not count."""
     sizes = ((2, 2, 2), 4, 0.5), ((1, 3), 3, 1.0), ((4, 1, 2, 1), 5, 0.1), ((1,) * 5, 2, 2.0)
     cases = [step_case(*size) for size in sizes]
-    answers = [read_tensor(fn(*case), (4, case[3])) for case in cases]
-    answers = [differences(a.detach()) for a in answers]
+    answers = [differences(read_table(fn(*case), (4, case[3]), "logits")) for case in cases]
     names = ("a logit, less the mean of its row,",)
     judge_answers(answers, cases, logits_after_step, STEPPING, stepped, names, 1e-6)
 

@@ -11,8 +11,7 @@ from torch import Tensor
 from ..evaluation import accuracy, estimate, paired_difference
 from ..learners import protonet
 from ..tasks import Episode, Points
-from .ch07 import read_table
-from .ch08 import images_of, labels_of, read_pair
+from .ch08 import images_of, read_estimate
 from .engine import (
     Chapter,
     Exercise,
@@ -21,10 +20,13 @@ from .engine import (
     drawn,
     judge_answers,
     known_mistakes,
+    labels_of,
     mutants_of,
     read_numbers,
+    read_table,
     require,
     same_values,
+    seeded,
     to_tensor,
 )
 
@@ -197,7 +199,8 @@ def episodes_of(tasks: int, n_way: int, k_shot: int, n_query: int) -> Episode:
     """Tasks of which a method gets some queries right and not all."""
     sides = []
     for side, per_class in enumerate((k_shot, n_query)):
-        y = torch.stack([labels_of(n_way, per_class, seed=9 * t + side) for t in range(tasks)])
+        counts, sources = [per_class] * n_way, (seeded(9 * t + side) for t in range(tasks))
+        y = torch.stack([labels_of(counts, source) for source in sources])
         x = torch.stack([images_of(row, seed=31 * t, noise=0) for t, row in enumerate(y)])
         sides.append(Points(x + 2 * drawn(*x.shape, seed=side), y))
     return Episode(*sides)
@@ -563,8 +566,8 @@ def training_case(trainings: int, tasks: int, quantile: float) -> tuple:
 def judge_trainings(fn: Callable) -> None:
     """Two trainings and more, few tasks and many, as many of both."""
     cases = [training_case(*case) for case in TRAINED]
-    answers = [read_pair(fn(*case)) for case in cases]
-    names, run = ("the difference", "the half width"), lambda f, case: read_pair(f(*case))
+    answers = [read_estimate(fn(*case)) for case in cases]
+    names, run = ("the difference", "the half width"), lambda f, case: read_estimate(f(*case))
     judge_answers(answers, cases, over_trainings, SEEDS, run, names, 1e-6)
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -196,18 +196,32 @@ def same_values(before: Tensor, after: Tensor) -> bool:
     return bool(((before == after) | ((before != before) & (after != after))).all())
 
 
+def tensors_in(value) -> list[Tensor]:
+    """A tensor, or those in a dictionary or a tuple (points, an episode), however deep."""
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    return [t for v in parts for t in tensors_in(v)] if isinstance(value, (dict, tuple)) else []
+
+
 def guarded(fn: Callable, names: list[str]) -> Callable:
-    """fn on copies of its tensors; its errors become Raised, a changed input becomes NotYet."""
+    """fn on copies of its tensors; its errors become Raised, a changed input becomes NotYet.
+
+    Tensors in dictionaries and tuples are no copies, so that gradients flow back to them.
+    """
 
     def call(*arguments):
         copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
+        kept = [[t.detach().clone() for t in tensors_in(a)] for a in arguments]
         try:
             answer = fn(*copies)
         except Exception as error:
             raise Raised(error) from None
-        for name, before, after in zip(names, arguments, copies):
-            same = not isinstance(before, Tensor) or same_values(before, after)
-            advice = f"Your function changes `{name}` itself; work on a copy: `{name}.clone()`."
+        for name, before, after in zip(names, kept, copies):
+            now = tensors_in(after)
+            same = len(now) == len(before) and all(map(same_values, before, now))
+            copy = f"a copy: `{name}.clone()`" if isinstance(after, Tensor) else "copies"
+            advice = f"Your function changes `{name}` itself; work on {copy}."
             require(same, "input changed", advice)
         return answer
 
@@ -333,11 +347,7 @@ def known_mistakes(reference: Callable, table: str) -> dict[str, tuple[Callable,
     return known
 
 
-def drawn(*shape: int, seed: int) -> Tensor:
-    """Normal numbers, float64, the same for the same seed."""
-    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
-
-
+@torch.enable_grad()  # also when an answer has switched gradients off
 def pulled(answer: Tensor, to: list[Tensor]) -> Tensor:
     """The gradient of a fixed mixture of an answer's numbers, flat; zero where none flows."""
     mix = torch.linspace(0.5, 1.5, answer.numel(), dtype=torch.float64)
@@ -349,12 +359,13 @@ def pulled(answer: Tensor, to: list[Tensor]) -> Tensor:
     return torch.cat([g.flatten() for g in filled])
 
 
+@torch.enable_grad()
 def run_plain(fn: Callable, case: tuple) -> Tensor:
     """The answer of a function that gives numbers."""
     return torch.as_tensor(fn(*case)).detach()
 
 
-@torch.enable_grad()  # also when an answer has switched gradients off
+@torch.enable_grad()
 def judge_answers(
     answers: list,
     cases: list,
@@ -386,6 +397,51 @@ def judge_answers(
     require(False, "value", text)
 
 
+def judge_numbers(
+    fn: Callable, cases: list, right: Callable, known: dict, names=(), within: float = 1e-6
+) -> list:
+    """Judge fn, which gives a number or a tensor of numbers; returns its answers as they came."""
+    answers, found = [], []
+    for case in cases:
+        wanted = tuple(run_plain(right, case).shape)
+        answers.append(fn(*case))
+        name = "one tensor of numbers" if wanted else "one number"
+        found.append(read_numbers(answers[-1], name, one=not wanted))
+        yours = tuple(found[-1].shape)
+        text = f"With {given(right, case)} your answer has the shape {yours}, not {wanted}."
+        require(yours == wanted, "shape", text)
+    names = names or (() if wanted else ("your answer",))
+    judge_answers(found, cases, right, known, names=names, within=within)
+    return answers
+
+
+CUT = "The numbers are right, but no gradient flows back {}: the graph was cut."
+FIRST_ORDER = (
+    "The number is right and its gradient is not: the inner gradient was taken for a constant "
+    "(with `torch.autograd.grad`, pass `create_graph=True`). This is first-order MAML."
+)
+
+
+def flows(answers: list, cases: list, leaves: Callable) -> list[Tensor]:
+    """What flows back from right answers to leaves(case); NotYet when they are no tensors."""
+    text = "The numbers are right, but they are not one tensor, through which a gradient flows "
+    text += "back: stay with torch, and join tensors by `torch.stack`."
+    require(all(isinstance(answer, Tensor) for answer in answers), "cut", text)
+    return [pulled(answer, leaves(case)) for answer, case in zip(answers, cases)]
+
+
+def judge_flow(
+    answers: list, cases: list, right: Callable, known: dict, leaves: Callable, within: float = 1e-6
+) -> None:
+    """The numbers are right: so must be what flows back to leaves(case), each by itself."""
+
+    def flow(fn: Callable, case: tuple) -> Tensor:
+        return pulled(fn(*case), leaves(case))
+
+    found = flows(answers, cases, leaves)
+    judge_answers(found, cases, right, known, flow, ("the gradient",), within)
+
+
 def given(fn: Callable, arguments: tuple) -> str:
     """The arguments in words: numbers as they are, tensors and dictionaries by their sizes."""
     words = []
@@ -411,11 +467,80 @@ def read_numbers(answer, name: str, one: bool = False) -> Tensor:
     return numbers.double()
 
 
-def mutants_of(known: dict) -> dict[str, Callable]:
-    """symptom -> the function with this mistake."""
-    return {symptom: fn for symptom, (fn, _) in known.items()}
+def read_table(answer, shape: tuple, words: str, symptoms: dict | None = None) -> Tensor:
+    """An answer in float64 of this shape; symptoms: wrong shape -> (symptom, sentence)."""
+    numbers = read_numbers(answer, words)
+    found = tuple(numbers.shape)
+    text = f"Your answer has the shape {found}; return {words} of the shape {shape}."
+    symptom, why = (symptoms or {}).get(found, ("shape", ""))
+    require(found == shape, symptom, f"{text} {why}".strip())
+    return numbers
+
+
+def read_truth(answer) -> bool:
+    """True or False from a bool, a 0, a 1, or a tensor of one of them, or NotYet."""
+    plain = to_tensor(answer)
+    one = plain is not None and plain.numel() == 1 and not plain.is_floating_point()
+    text = f"Your function returned {describe(answer)}; return `True` or `False`."
+    require(one and plain.reshape(()).tolist() in (0, 1), "return", text)
+    return bool(plain)
+
+
+def read_row(answer, n: int, words: str) -> Tensor:
+    """An answer of n numbers, in whichever form, in float64 (n,), or NotYet."""
+    numbers = read_numbers(answer, words)
+    text = f"Your function returned {describe(answer)}; return {words}."
+    require(numbers.numel() == n, "return", text)
+    return numbers.flatten()
+
+
+def read_pair(answer, words: str) -> tuple:
+    """An answer of two parts, as it came, or NotYet."""
+    two = isinstance(answer, (tuple, list)) and len(answer) == 2
+    require(two, "return", f"Your function returned {describe(answer)}; return {words}.")
+    return tuple(answer)
+
+
+def read_params(answer, like: dict) -> dict[str, Tensor]:
+    """An answer with the names and shapes of `like`, in its order, or NotYet."""
+    text = f"Your function returned {describe(answer)}; return a dictionary like `params`."
+    require(isinstance(answer, dict) and answer.keys() == like.keys(), "return", text)
+    good = all(isinstance(v, Tensor) and v.shape == like[n].shape for n, v in answer.items())
+    text = "Your dictionary does not hold tensors of the shapes of those in `params`."
+    require(good, "shape", text)
+    return {n: answer[n] for n in like}
+
+
+def mutants_of(*known: dict) -> dict[str, Callable]:
+    """symptom -> the function with this mistake, of one table or several."""
+    return {symptom: fn for table in known for symptom, (fn, _) in table.items()}
+
+
+# ---------------------------------------------------------------- what cases are made of
 
 
 def seeded(seed: int) -> torch.Generator:
     """A source of random numbers of its own."""
     return torch.Generator().manual_seed(seed)
+
+
+def drawn(*shape: int, seed: int) -> Tensor:
+    """Normal numbers, float64, the same for the same seed."""
+    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def labels_of(counts: Sequence[int], generator: torch.Generator) -> Tensor:
+    """counts[k] labels k, for every class k, in any order: int64 (points,)."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    return labels[torch.randperm(len(labels), generator=generator)]
+
+
+def bump(params: dict, points) -> Tensor:
+    """The mean squared error of a small tanh network: its Hessian turns from place to place."""
+    hidden = torch.tanh(points.x @ params["w1"] + params["b1"])
+    return ((hidden @ params["w2"] - points.y) ** 2).mean()
+
+
+def flat(params: dict) -> Tensor:
+    """All numbers of a dictionary of tensors in one row, with their graph."""
+    return torch.cat([p.flatten() for p in params.values()])

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..pictures import COLOR, figure
+from ..pictures import COLOR, LEGEND, figure, panels
 from ..tasks import Points, SineTasks
 from .engine import Lab, Preset, slider
 
@@ -103,17 +103,7 @@ def first_data(
 def first_scene(fig):
     """The wave, its points, the curve before and after; and the error step by step."""
     left, right = fig.subplots(1, 2, width_ratios=[3, 2])
-    curves, errors = curve_scene(left), error_scene(right)
-
-    def update(data: FirstLab) -> str:
-        curves(data)
-        errors(data)
-        return first_words(data)
-
-    return update
-
-
-LEGEND = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "handlelength": 1.6}
+    return panels([curve_scene(left), error_scene(right)], first_words)
 
 
 def curve_scene(axes):

@@ -504,11 +504,9 @@ def reveal(score: Estimate, guess: float | None, game: Game) -> tuple[Figure, st
     fig = pictures.figure(8, 1.7)
     axes = fig.subplots()
     axes.axvline(20, color=COLOR["chance"], ls=":", label="chance")
-    low, mean, high = (100 * v for v in (score.low, score.mean, score.high))
-    label = f"1-NN on pixels: {mean:.1f} ± {high - mean:.1f} %"
-    axes.plot([low, high], [0, 0], color=COLOR["pixels"], lw=4)
-    axes.plot([mean], [0], "o", color=COLOR["pixels"], ms=9, label=label)
-    words = f"1-NN on pixels is right in {mean:.1f} % of the queries; chance is 20 %."
+    label = f"1-NN on pixels: {score.percent()} %"
+    pictures.interval(axes, score, 0, COLOR["pixels"], label=label)
+    words = f"1-NN on pixels is right in {100 * score.mean:.1f} % of the queries; chance is 20 %."
     if guess is not None:
         axes.plot([guess], [0], "D", color=COLOR["you"], ms=10, label=f"your guess: {guess:.0f} %")
         words += f" Your guess was {guess:.0f} %."
@@ -519,7 +517,7 @@ def reveal(score: Estimate, guess: float | None, game: Game) -> tuple[Figure, st
         axes.plot([100 * you.won / you.rounds], [1], "o", color=COLOR["you"], ms=9)
         words += f" You were right in {you.won} of {you.rounds} rounds."
     axes.set(xlim=(0, 100), ylim=(-0.7, 1.7), yticks=[], xlabel="right, in %")
-    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9)
+    axes.legend(ncols=4, **pictures.ABOVE)
     return fig, words
 
 
@@ -540,11 +538,9 @@ def settings_figure(table: dict[tuple[int, int], Estimate], guess: float | None)
     axes = fig.subplots()
     words = []
     for i, ((n_way, k_shot), score) in enumerate(table.items()):
-        axes.plot([i, i], [100 * score.low, 100 * score.high], color=COLOR["pixels"], lw=4)
-        axes.plot([i], [100 * score.mean], "o", color=COLOR["pixels"], ms=9)
+        pictures.interval(axes, score, i, COLOR["pixels"], upright=True)
         axes.plot([i], [100 / n_way], "D", color=COLOR["chance"], ms=9)
-        text = f"{100 * score.mean:.1f} ± {100 * score.half_width:.1f}"
-        axes.text(i + 0.07, 100 * score.mean, text, va="center")
+        axes.text(i + 0.07, 100 * score.mean, score.percent(), va="center")
         words.append(f"{n_way}-way {k_shot}-shot {score}")
         if guess is not None and (n_way, k_shot) == (20, 1):
             axes.plot([i], [guess], "s", color=COLOR["you"], ms=9)

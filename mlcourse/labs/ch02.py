@@ -59,14 +59,7 @@ def transfer_data(
 def transfer_scene(fig: Figure):
     """Accuracy over the steps on the left, after the last step over the depth on the right."""
     left, right = fig.subplots(1, 2, width_ratios=[1.6, 1], sharey=True)
-    move_curve, move_depths = curve_scene(left), depth_scene(right)
-
-    def update(data: TransferLab) -> str:
-        move_curve(data)
-        move_depths(data)
-        return transfer_words(data)
-
-    return update
+    return pictures.panels([curve_scene(left), depth_scene(right)], transfer_words)
 
 
 CURVES = {  # the lines of the left picture
@@ -233,14 +226,7 @@ def mixture_data(lam: float, steps: int) -> MixtureLab:
 def mixture_scene(fig: Figure):
     """Two landscapes with two paths on the left, accuracy over λ on the right."""
     left, right = fig.subplots(1, 2, width_ratios=[1, 1.15])
-    move_points, move_bars = landscape_scene(left), lambda_scene(right)
-
-    def update(data: MixtureLab) -> str:
-        move_points(data)
-        move_bars(data)
-        return mixture_words(data)
-
-    return update
+    return pictures.panels([landscape_scene(left), lambda_scene(right)], mixture_words)
 
 
 def landscape_scene(axes):
@@ -379,12 +365,8 @@ def reveal(scores: dict[str, Estimate], guess: float | None) -> tuple[Figure, st
     fig = pictures.figure(8, 0.5 + 0.45 * len(scores))
     axes, words = fig.subplots(), []
     for i, (name, e) in enumerate(scores.items()):
-        colour = LINES[name][0]
-        axes.plot([100 * e.low, 100 * e.high], [i, i], color=colour, lw=4)
-        axes.plot([100 * e.mean], [i], "o", color=colour, ms=9)
-        axes.text(
-            100 * e.high + 1.5, i, f"{100 * e.mean:.0f} ± {100 * e.half_width:.0f}", va="center"
-        )
+        pictures.interval(axes, e, i, LINES[name][0])
+        axes.text(100 * e.high + 1.5, i, e.percent(0), va="center")
         words.append(f"{name}: {e}")
     if guess is not None:
         axes.axvline(guess, color=COLOR["you"], lw=2, label=f"your guess: {guess:.0f}")
@@ -400,8 +382,7 @@ def table_text(table: dict[str, Tensor]) -> str:
     head = f"{'right, in %':18}" + "".join(f"{f'K = {k}':>11}" for k in record.SHOTS)
     lines = [head]
     for name, rows in table.items():
-        cells = (f"{100 * e.mean:.0f} ± {100 * e.half_width:.0f}" for e in map(estimate, rows))
-        lines.append(f"{name:18}" + "".join(f"{cell:>11}" for cell in cells))
+        lines.append(f"{name:18}" + "".join(f"{estimate(row).percent(0):>11}" for row in rows))
     return "\n".join(lines)
 
 

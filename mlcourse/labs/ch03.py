@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ..evaluation import Estimate
-from ..pictures import COLOR, INK, figure
+from ..pictures import COLOR, INK, LEGEND, figure, panels
 from ..tasks import quadratics
 from .engine import Lab, Preset, slider
 
@@ -64,17 +64,7 @@ def landscape(inner_lr: float, steps: int, curvature: float, optimum: float) -> 
 def landscape_scene(fig):
     """The losses over the start θ; and the best start over α."""
     left, right = fig.subplots(1, 2, width_ratios=[3, 2])
-    curves, tracks = loss_scene(left), best_scene(right)
-
-    def update(data: Landscape) -> str:
-        curves(data)
-        tracks(data)
-        return landscape_words(data)
-
-    return update
-
-
-LEGEND = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "handlelength": 1.6}
+    return panels([loss_scene(left), best_scene(right)], landscape_words)
 
 
 def loss_scene(axes):

@@ -4,13 +4,13 @@ import functools
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ..pictures import COLOR, figure, panels
+from ..pictures import ABOVE, COLOR, Backdrop, figure, panels
 from ..tasks import quadratics
 from .engine import Lab, Preset, slider
 from .metagradient import FAMILIES, MEANS, Family, after, largest_difference, walk
@@ -101,28 +101,20 @@ def microscope_scene(fig):
     return panels(parts, microscope_words)
 
 
-PLACE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "columnspacing": 1.0}
+class Bands(Backdrop):
+    """Level bands, light is low: a grey for every whole number of `levels` (rows, columns)."""
 
+    levels = torch.zeros(2, 2, dtype=torch.float64)
 
-class Bands(Artist):
-    """Level bands behind everything else in some axes, light is low; quicker than an image."""
-
-    def __init__(self, axes):
-        super().__init__()
-        self.levels = torch.zeros(2, 2, dtype=torch.float64)
-        self.set(zorder=0, animated=True)
-        axes.add_artist(self)
-
-    def draw(self, renderer) -> None:
-        """Fill the axes with a grey for every whole number of `levels` (rows, columns)."""
-        x, y, wide, high = (round(v) for v in self.axes.bbox.bounds)
+    def paint(self, wide: int, high: int) -> np.ndarray:
+        """The greys, uint8 (high, wide, 4)."""
         fine = torch.nn.functional.interpolate(
             self.levels[None, None].float(), (high, wide), mode="bilinear", align_corners=True
         )
         grey = (252 - 8 * fine[0, 0].floor()).clamp(60, 252).to(torch.uint8)
         picture = torch.full((high, wide, 4), 255, dtype=torch.uint8)
         picture[..., :3] = grey[..., None]
-        renderer.draw_image(renderer.new_gc(), x, y, picture.numpy())
+        return picture.numpy()
 
 
 def terrain(axes):
@@ -137,7 +129,8 @@ def terrain(axes):
     best = axes.plot([], [], "*", color=COLOR["after"], mec="white", ms=15, zorder=4, **moves)[0]
     axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xlabel="θ₁", ylabel="θ₂")
     marks = {"start θ": start, "inner steps": paths[0], "optima": goals, "best start": best}
-    axes.legend(marks.values(), marks, ncols=4, handletextpad=0.4, handlelength=1.4, **PLACE)
+    place = {**ABOVE, "columnspacing": 1.0, "handletextpad": 0.4, "handlelength": 1.4}
+    axes.legend(marks.values(), marks, ncols=4, **place)
 
     def update(data: Microscope) -> None:
         bands.levels = 2 * data.landscape.clamp(0.05, 1e6).log2() + 8.7  # a band is a factor √2
@@ -332,18 +325,16 @@ def shrinkage(inner_lr: float, k_shot: int, spread: float, noise: float) -> Shri
 def shrinkage_scene(fig):
     """The two risks over α; and the best α over K."""
     left, right = fig.subplots(1, 2, width_ratios=[3, 2])
-    risks, tracks = risk_scene(left), shots_scene(right)
+    return panels([risk_scene(left), shots_scene(right)], shrinkage_words)
 
-    def update(data: Shrinkage) -> str:
-        risks(data)
-        tracks(data)
-        return (
-            f"K = {data.k_shot}, α = {data.inner_lr:.2f}: the loss on new points is "
-            f"{data.true_here:.3f}, on the points adapted to {data.apparent_here:.3f}. "
-            f"The best α is {data.best:.2f}."
-        )
 
-    return update
+def shrinkage_words(data: Shrinkage) -> str:
+    """The picture in words."""
+    return (
+        f"K = {data.k_shot}, α = {data.inner_lr:.2f}: the loss on new points is "
+        f"{data.true_here:.3f}, on the points adapted to {data.apparent_here:.3f}. "
+        f"The best α is {data.best:.2f}."
+    )
 
 
 def risk_scene(axes):
@@ -357,7 +348,7 @@ def risk_scene(axes):
         dots.append(axes.plot([], [], "o", ms=9, **style)[0])
     best = axes.plot([0, 0], [-1, 9], ":", color=COLOR["truth"], lw=1.5, label="α*", **moves)[0]
     axes.set(xlabel="α", ylabel="mean loss after one step", xlim=(-0.02, 1.52), ylim=(-0.1, 4))
-    axes.legend(ncols=3, **PLACE)
+    axes.legend(ncols=3, **ABOVE, columnspacing=1.0)
 
     def update(data: Shrinkage) -> None:
         for line, curve in zip(lines, (data.true, data.apparent)):
@@ -487,7 +478,7 @@ def rules_figure() -> tuple[Figure, str]:
         rest[rest.abs() > 3] = torch.nan
         axes.plot(rates.flatten(), rest, ls, color=COLOR[colour], label=name)
     axes.set(xlabel="α", ylabel="θ at rest", xlim=(0, 0.7), ylim=(-1.0, 2.1))
-    axes.legend(ncols=3, **PLACE)
+    axes.legend(ncols=3, **ABOVE, columnspacing=1.0)
     return fig, (
         "Where MAML, FOMAML and Reptile come to rest over α, after one inner step. MAML falls "
         f"from 0.8 to 0 at α = 0.25 and rises again; FOMAML climbs from α = {first:.2f} on; "

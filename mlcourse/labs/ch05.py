@@ -7,11 +7,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..evaluation import Estimate, estimate
+from ..evaluation import Estimate, bounded
 from ..learners import maml
 from ..learners import sine_runs as record
 from ..learners.networks import mlp_together, squared_errors
-from ..pictures import COLOR, figure, panels
+from ..pictures import COLOR, LEGEND, figure, panels, told
 from ..tasks import Episode, Points, SineTasks
 from .engine import Lab, Preset, slider, stops
 
@@ -19,7 +19,6 @@ CURVE = torch.linspace(-5, 5, 101, dtype=torch.float64)
 OTHERS = 24  # waves over which the lab averages, beside the one it draws
 LOW, HIGH = 1e-3, 1e2  # losses that are drawn
 COLOURS = {"MAML": "after", "pretrained": "before"}
-LEGEND = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "handlelength": 1.6}
 
 
 # ---------------------------------------------------------------- adapting a trained network
@@ -155,11 +154,6 @@ def loss_scene(axes):
         note.set_text("↑ off the scale" if high else "")
 
     return update
-
-
-def told(loss: float) -> str:
-    """A loss in words, also one that is past all bounds."""
-    return f"{loss:.2g}" if loss < 1000 else "over 1000"
 
 
 def adapted_words(data: Adapted) -> str:
@@ -468,7 +462,7 @@ def table_figure(
     for axes, k_shot in zip(fig.subplots(1, 2, sharey=True), (5, 10)):
         for name, colour in COLOURS.items():
             rows = losses[name, k_shot]
-            bars(axes, [cell(row) for row in rows], COLOR[colour], name)
+            bars(axes, [bounded(row) for row in rows], COLOR[colour], name)
             axes.plot(range(3), scaled(rows.median(1).values), "o", mfc="none", **ring(colour))
             found = ", ".join(told(float(row.mean())) for row in rows)
             words.append(f"{name}, K = {k_shot}: {found}")
@@ -491,11 +485,6 @@ def table_figure(
 def ring(colour: str) -> dict:
     """The look of a median."""
     return {"color": COLOR[colour], "ms": 9, "mew": 1.5}
-
-
-def cell(losses: Tensor) -> Estimate | None:
-    """Mean and interval, or none when a task is lost for good."""
-    return estimate(losses) if bool((losses < 1e6).all()) else None
 
 
 def bars(axes, cells: list[Estimate | None], colour: str, label: str) -> None:

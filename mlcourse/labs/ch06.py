@@ -136,14 +136,7 @@ def task_lab(pool: Characters) -> Lab:
 def task_scene(fig: Figure):
     """Support on top, queries on the left, the probabilities between; on the right the movement."""
     left, right = fig.subplots(1, 2, width_ratios=[1.9, 1])
-    tell, move = table_scene(left), moved_scene(right)
-
-    def update(data: Task) -> str:
-        tell(data)
-        move(data)
-        return task_words(data)
-
-    return update
+    return pictures.panels([table_scene(left), moved_scene(right)], task_words)
 
 
 def stacked(drawings: Tensor) -> np.ndarray:
@@ -322,36 +315,18 @@ def comparison_scene(fig: Figure):
     right.set(xlim=(-31, 31))
     right.plot([0, 0], [-0.7, len(names)], color=COLOR["before"], lw=1)
     right.tick_params(axis="y", length=0)
-    move_means, move_leads = interval_rows(left, "after"), interval_rows(right, "support")
+    move_means = pictures.interval_rows(left, COLOR["after"], len(names))
+    move_leads = pictures.interval_rows(right, COLOR["support"], len(names))
     (seeds,) = left.plot([], [], "|", color=COLOR["truth"], ms=11, animated=True)
     title = right.text(0, -0.9, "", ha="center", fontsize=9.5, animated=True)
 
     def update(data: Comparison) -> str:
-        move_means(data.scores)
-        move_leads(data.leads)
+        move_means([*data.scores.values()])
+        move_leads([*data.leads.values()])
         places = [(100 * m, i) for i, n in enumerate(names) for m in data.seeds[n]]
         seeds.set_data(*zip(*places))
         title.set_text(f"points ahead of {data.against}")
         return comparison_words(data)
-
-    return update
-
-
-def interval_rows(axes, colour: str):
-    """A dot with its interval for each row, and the number beside it."""
-    count = len(record.METHODS)
-    moves = [pictures.moving_interval(axes, COLOR[colour]) for _ in range(count)]
-    low, high = axes.get_xlim()
-    texts = [
-        axes.text(0, i - 0.33, "", ha="center", fontsize=8.5, animated=True) for i in range(count)
-    ]
-
-    def update(found: dict[str, Estimate]) -> None:
-        for i, (move, text, e) in enumerate(zip(moves, texts, found.values())):
-            ends = [min(max(100 * v, low), high) for v in (e.low, e.mean, e.high)]
-            move(*ends, i)
-            words = f"{100 * e.mean:{'+' if low < 0 else ''}.1f} ± {100 * e.half_width:.1f}"
-            text.set(x=min(max(ends[1], low + 6), high - 6), text=words.replace("-", "−"))
 
     return update
 
@@ -405,10 +380,8 @@ def reveal(before: Estimate, after: Estimate, guess: float | None) -> tuple[Figu
     fig = pictures.figure(8, 1.7)
     axes = fig.subplots()
     for i, (e, key) in enumerate(((before, "before"), (after, "after"))):
-        axes.plot([100 * e.low, 100 * e.high], [i, i], color=COLOR[key], lw=4)
-        axes.plot([100 * e.mean], [i], "o", color=COLOR[key], ms=9)
-        label = f"{100 * e.mean:.1f} ± {100 * e.half_width:.1f}"
-        axes.text(100 * e.mean, i - 0.3, label, ha="center")
+        pictures.interval(axes, e, i, COLOR[key])
+        axes.text(100 * e.mean, i - 0.3, e.percent(), ha="center")
     words = f"Right before the step {before}, after it {after}."
     if guess is not None:
         axes.axvline(guess, color=COLOR["you"], lw=2, label=f"your guess: {guess:.0f}")

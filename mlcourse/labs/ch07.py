@@ -6,16 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..evaluation import Estimate, estimate, wilson
 from ..learners import protonet
-from ..pictures import COLOR, figure, panels
+from ..pictures import ABOVE, COLOR, Backdrop, figure, panels
 from .engine import Lab, Preset, named_stops, slider, stops
-
-PLACE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "columnspacing": 1.0}
 
 # ---------------------------------------------------------------- the plane
 
@@ -91,28 +88,25 @@ def plane_scene(fig):
     return panels(parts, plane_words)
 
 
-class Regions(Artist):
-    """The plane in the colours of its likeliest classes; quicker than an image of the axes."""
+class Regions(Backdrop):
+    """The plane in the colours of its likeliest classes."""
 
     fades = np.linspace(0.2, 0.63, 13)  # of those that the course's palette has
 
     def __init__(self, axes):
-        super().__init__()
+        super().__init__(axes)
         words = [COLOR[colour] for _, colour in CLASSES.values()]
         inks = np.array([[int(word[i : i + 2], 16) for i in (1, 3, 5)] for word in words])
         self.shades = np.full((len(CLASSES), len(self.fades), 4), 255, np.uint8)
         self.shades[..., :3] = (255 - self.fades[:, None] * (255 - inks)[:, None]).round()
         self.shades = self.shades.reshape(-1, 4).view(np.uint32)[:, 0]
         self.index = np.zeros((ROWS, COLUMNS), np.uint8)
-        self.set(zorder=0, animated=True)
-        axes.add_artist(self)
 
-    def draw(self, renderer) -> None:
-        """Fill the axes, every cell of the grid as a small rectangle."""
-        x, y, wide, high = (round(v) for v in self.axes.bbox.bounds)
+    def paint(self, wide: int, high: int) -> np.ndarray:
+        """Every cell of the grid as a small rectangle, uint8 (high, wide, 4)."""
         rows, columns = np.arange(high) * ROWS // high, np.arange(wide) * COLUMNS // wide
         picture = self.shades[self.index[rows].take(columns, 1)]
-        renderer.draw_image(renderer.new_gc(), x, y, picture.view(np.uint8).reshape(high, wide, 4))
+        return picture.view(np.uint8).reshape(high, wide, 4)
 
 
 def regions(axes):
@@ -133,7 +127,7 @@ def lines(axes):
     style = {"color": COLOR["truth"], "lw": 1.2, "ls": "--", "animated": True, "zorder": 1}
     three = [axes.plot([], [], **style)[0] for _ in range(3)]
     three[0].set_label("w·z + b equal")
-    axes.legend(**PLACE)
+    axes.legend(**ABOVE)
 
     def update(data: Plane) -> None:
         w, b = protonet.linear_classifier(data.prototypes)
@@ -412,7 +406,7 @@ def curve_scene(axes):
     axes.set(xscale="log", xlim=(0.85, 115), ylim=(-0.03, 1.04), xlabel="K  shots", ylabel="error")
     axes.set_xticks(KS, KS)
     axes.minorticks_off()
-    axes.legend(**{**PLACE, "columnspacing": 0.8}, ncols=3, handlelength=1.3)
+    axes.legend(**ABOVE, columnspacing=0.8, ncols=3, handlelength=1.3)
 
     def update(data: Shots) -> None:
         best.set_ydata([data.bayes, data.bayes])
@@ -441,7 +435,7 @@ def stack_scene(axes):
     axes.set_yticks([3, 2, 1, 0], [f"{i + 1} to c{'₁₂'[j]}" for i, j in rows])
     axes.set(xlim=(0, 1.02), ylim=(-0.5, 3.5), xticks=[], ylabel="query of class")
     axes.set_xlabel("mean squared distance, longest = 1")
-    axes.legend(**{**PLACE, "columnspacing": 0.8}, ncols=3, handlelength=1.0)
+    axes.legend(**ABOVE, columnspacing=0.8, ncols=3, handlelength=1.0)
 
     def update(data: Shots) -> None:
         lengths = [parts(data, i, j) for i, j in rows]

@@ -141,14 +141,7 @@ def episode_lab(features: dict[str, Tensor], pool: Characters) -> Lab:
 def episode_scene(fig: Figure):
     """The table of the task on the left, the score on the right."""
     left, right = fig.subplots(1, 2, width_ratios=[4.2, 1])
-    tell, rate = table_scene(left), score_scene(right)
-
-    def update(data: Table) -> str:
-        tell(data)
-        rate(data)
-        return table_words(data)
-
-    return update
+    return pictures.panels([table_scene(left), score_scene(right)], table_words)
 
 
 def table_scene(axes):
@@ -346,7 +339,8 @@ def variants_scene(fig: Figure):
         axes.set(ylim=(ROWS - 0.5, -0.8), yticks=[])
     style = {"ha": "right", "va": "center", "transform": left.get_yaxis_transform()}
     names = [left.text(-0.02, i, "", animated=True, **style) for i in range(ROWS)]
-    move_means, move_leads = interval_rows(left, "after"), interval_rows(right, "support")
+    move_means = pictures.interval_rows(left, COLOR["after"], ROWS)
+    move_leads = pictures.interval_rows(right, COLOR["support"], ROWS)
     (seeds,) = left.plot([], [], "|", color=COLOR["truth"], ms=11, animated=True)
 
     def update(data: Variants) -> str:
@@ -360,30 +354,6 @@ def variants_scene(fig: Figure):
         places = [(max(100 * m, low), i) for i, ms in enumerate(data.seeds.values()) for m in ms]
         seeds.set_data(*zip(*places))
         return variants_words(data)
-
-    return update
-
-
-def interval_rows(axes, colour: str):
-    """A dot with its interval for each row, the number above it; rows without one are empty."""
-    moves = [pictures.moving_interval(axes, COLOR[colour]) for _ in range(ROWS)]
-    style = {"ha": "center", "fontsize": 9, "animated": True}
-    style["bbox"] = {"fc": "white", "ec": "none", "pad": 0.5}  # the zero line ends at a number
-    texts = [axes.text(0, i - 0.28, "", **style) for i in range(ROWS)]
-
-    def update(found: list[Estimate | None]) -> None:
-        low, high = axes.get_xlim()
-        for i, (move, text, e) in enumerate(zip(moves, texts, [*found, *[None] * ROWS])):
-            if e is None:
-                move(np.nan, None, np.nan, i)
-                text.set_text("")
-                continue
-            ends = [min(max(100 * v, low), high) for v in (e.low, e.mean, e.high)]
-            move(*ends, i)
-            room = (high - low) / 8
-            words = f"{100 * e.mean:{'+' if low < 0 else ''}.1f} ± {100 * e.half_width:.1f}"
-            place = min(max(ends[1], low + room), high - room)
-            text.set(x=place, text=words.replace("-", "−"))
 
     return update
 
@@ -442,10 +412,8 @@ def reveal(rows: dict[str, Estimate], guess: float | None) -> tuple[Figure, str]
     fig = pictures.figure(8, 0.8 + 0.5 * len(rows))
     axes = fig.subplots()
     for i, (e, key) in enumerate(zip(rows.values(), ("pixels", "before", "after"))):
-        axes.plot([100 * e.low, 100 * e.high], [i, i], color=COLOR[key], lw=4)
-        axes.plot([100 * e.mean], [i], "o", color=COLOR[key], ms=9)
-        label = f"{100 * e.mean:.1f} ± {100 * e.half_width:.1f}"
-        axes.text(100 * e.mean + 3, i, label, va="center")
+        pictures.interval(axes, e, i, COLOR[key])
+        axes.text(100 * e.mean + 3, i, e.percent(), va="center")
     words = f"Right, 5-way 1-shot: {', '.join(f'{n} {e}' for n, e in rows.items())}."
     axes.axvline(20, color=COLOR["chance"], ls=":", label="chance")
     if guess is not None:
@@ -462,8 +430,7 @@ def table_text(rows: dict[str, dict[str, Estimate]]) -> str:
     names = [f"{n}w{k}s" for n, k in record.CELLS]
     lines = [" " * 26 + "".join(f"{name:>12}" for name in names)]
     for who, found in rows.items():
-        cells = (f"{100 * found[n].mean:.1f} ± {100 * found[n].half_width:.1f}" for n in names)
-        lines.append(f"{who:26}" + "".join(f"{cell:>12}" for cell in cells))
+        lines.append(f"{who:26}" + "".join(f"{found[n].percent():>12}" for n in names))
     return "\n".join(lines)
 
 
@@ -493,11 +460,9 @@ def errors_figure(published: dict[str, float], ours: dict[str, Estimate]) -> tup
         axes.text(value + 1.5, i, f"{value:g}", va="center")
         words.append(f"{name} {value:g} % (published)")
     for i, (name, e) in enumerate(ours.items(), len(published)):
-        axes.plot([100 * e.low, 100 * e.high], [i, i], color=COLOR["after"], lw=4)
-        axes.plot([100 * e.mean], [i], "o", color=COLOR["after"], ms=9)
-        label = f"{100 * e.mean:.1f} ± {100 * e.half_width:.1f}"
-        axes.text(100 * e.high + 1.5, i, label, va="center")
-        words.append(f"{name} {label} %")
+        pictures.interval(axes, e, i, COLOR["after"])
+        axes.text(100 * e.high + 1.5, i, e.percent(), va="center")
+        words.append(f"{name} {e.percent()} %")
     names = [*published, *ours]
     axes.set_yticks(range(len(names)), names)
     axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="wrong, in % (chance: 95)")

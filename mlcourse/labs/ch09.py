@@ -8,13 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ..evaluation import Estimate, estimate
+from ..evaluation import Estimate, bounded, estimate
 from ..learners import sine_features as record
 from ..learners import wave_recognition as waves
 from ..learners.maml import Params
-from ..pictures import COLOR, INK, figure, moving_interval, panels
+from ..pictures import ABOVE, COLOR, INK, figure, moving_interval, panels, told
 from ..tasks import Episode, Points, SineTasks
-from .ch05 import cell, told
 from .engine import Lab, Preset, slider, stops
 
 CURVE = torch.linspace(-5, 5, 101, dtype=torch.float64)
@@ -95,23 +94,15 @@ def recognised(embed: Embed, k_shot: int, n_points: int, noise: float, episode: 
 def recognised_scene(fig):
     """Five panels of points with the question's among them, and the accuracies."""
     axes = fig.subplots(1, N_WAY + 1, width_ratios=[1] * N_WAY + [2.1])
-    panels = [wave_panel(ax, letter) for ax, letter in zip(axes, LETTERS)]
+    parts = [wave_panel(ax, letter, k) for k, (ax, letter) in enumerate(zip(axes, LETTERS))]
     for ax in axes[1:N_WAY]:
         ax.tick_params(labelleft=False)
     axes[0].set_ylabel("y")
-    judge = accuracy_scene(axes[-1])
     fig.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside upper left", fontsize=9)
-
-    def update(data: Recognised) -> str:
-        for k, panel in enumerate(panels):
-            panel(data, k)
-        judge(data)
-        return recognised_words(data)
-
-    return update
+    return panels([*parts, accuracy_scene(axes[-1])], recognised_words)
 
 
-def wave_panel(axes, letter: str):
+def wave_panel(axes, letter: str, k: int):
     """A wave's support, the question's points, the distance to its prototype; framed if named."""
     moves = {"animated": True}
     (truth,) = axes.plot(CURVE, 0 * CURVE, ":", color=COLOR["truth"], lw=1.2, label="wave", **moves)
@@ -126,7 +117,7 @@ def wave_panel(axes, letter: str):
     axes.set(xlim=(-5, 5), ylim=(-8.4, 6.5), xticks=(-4, 0, 4), yticks=(-5, 0, 5))
     axes.set_title(letter, fontsize=10, weight="bold")
 
-    def update(data: Recognised, k: int) -> None:
+    def update(data: Recognised) -> None:
         truth.set_ydata(data.truth[k])
         dots.set_data(*data.support[k].T)
         asked.set_data(*data.question.T)
@@ -292,9 +283,6 @@ def explored_scene(fig):
     return panels(parts, explored_words)
 
 
-LEGEND = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "fontsize": 9, "handlelength": 1.4}
-
-
 def solved_scene(axes):
     """The wave, its points, and the curve of the solved head."""
     moves = {"animated": True}
@@ -302,7 +290,7 @@ def solved_scene(axes):
     (curve,) = axes.plot(CURVE, 0 * CURVE, color=COLOR["after"], label="solved", **moves)
     (dots,) = axes.plot([], [], "o", color=COLOR["support"], ms=7, label="S", **moves)
     axes.set(xlim=(-5, 5), ylim=(-6, 6), xlabel="x", ylabel="y")
-    axes.legend(ncols=3, **LEGEND)
+    axes.legend(ncols=3, handlelength=1.4, **ABOVE)
 
     def update(data: Explored) -> None:
         truth.set_ydata(data.truth)
@@ -339,7 +327,7 @@ def shots_scene(axes):
     axes.set(xlabel="K  shots", ylabel="loss, median of 100", yticks=[1e-4, 1e-3, 0.01, 0.1, 1, 10])
     axes.minorticks_off()
     axes.set_xticks(places, SHOTS)
-    axes.legend(ncols=2, columnspacing=1.0, **LEGEND)
+    axes.legend(ncols=2, columnspacing=1.0, handlelength=1.4, **ABOVE)
 
     def update(data: Explored) -> None:
         ours.set_data(places, data.losses.clamp(LOW, HIGH))
@@ -499,7 +487,7 @@ def methods_figure(found: dict[str, list[Tensor]]) -> tuple[Figure, str]:
         colour, shift = COLOR[METHODS[name]], 0.13 * (i - (len(found) - 1) / 2)
         for x, row in enumerate(rows):
             label = {"label": name} if x == 0 else {}
-            if (e := cell(row)) is not None:
+            if (e := bounded(row)) is not None:
                 style = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3}
                 axes.errorbar(x + shift, e.mean, e.half_width, **style, **label)
             else:

@@ -168,7 +168,7 @@ class MetaTraining:
         self.optimizer.param_groups[0]["lr"] = self.rate(progress)
         self.waiting = self.draw() if self.waiting is None else self.waiting
         device = self.learned[0].device
-        episodes = Episode(*(Points(*(v.to(device) for v in part)) for part in self.waiting))
+        episodes = self.waiting.map(lambda v: v.to(device))
         loss = self.objective(self.params, episodes, self.inner_lr, progress)
         grads = torch.autograd.grad(loss, self.learned)
         for tensor, g in zip(self.learned, grads):

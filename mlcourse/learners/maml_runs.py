@@ -92,9 +92,7 @@ class Learner(NamedTuple):
 
 def begin(method: Method, seed: int = 0, n_way: int = N_WAY) -> Learner:
     """A learner that has learned nothing."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = networks.few_shot(n_way)
+    net = networks.seeded(lambda: networks.few_shot(n_way), seed)
     params = networks.parameters(net)
     if method.prototypes:
         params |= {name: torch.zeros_like(params[name]) for name in HEAD}

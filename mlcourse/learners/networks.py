@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch.nn.functional import batch_norm, cross_entropy, relu
 
 from .. import paths
 from ..tasks import Points
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class BatchNow(nn.Module):
@@ -92,6 +95,13 @@ def few_shot(n_way: int = 5, filters: int = 32, activation=nn.ReLU) -> nn.Sequen
     for part in blocks:
         part[2] = activation()
     return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(filters, n_way))
+
+
+def seeded(make: Callable[[], M], seed: int) -> M:
+    """What `make` builds from this seed; torch's own generator stays where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
 
 
 def parameters(net: nn.Module) -> dict[str, Tensor]:

@@ -30,9 +30,7 @@ class Recipe(NamedTuple):
 
     def net(self, seed: int = 0) -> nn.Sequential:
         """The network before any training."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return networks.conv4(self.filters, embedding=self.embedding)
+        return networks.seeded(lambda: networks.conv4(self.filters, embedding=self.embedding), seed)
 
     def images(self) -> int:
         """Drawings that one step embeds."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import paths
 from ..tasks import Episode, Points, SineTasks
 from . import maml
-from .networks import mlp, mlp_together, parameters, squared_errors
+from .networks import mlp, mlp_together, parameters, seeded, squared_errors
 
 ALPHAS = (0.003, 0.01, 0.03, 0.1)
 BETAS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -33,9 +33,7 @@ class Found(NamedTuple):
 
 def start(seed: int = 0) -> maml.Params:
     """The network of Finn et al. before any training."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return parameters(mlp())
+    return parameters(seeded(mlp, seed))
 
 
 def new_tasks(n_tasks: int = NEW_TASKS, k_shot: int = K_SHOT, seed: int = 1) -> Episode:

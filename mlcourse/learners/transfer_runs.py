@@ -14,7 +14,7 @@ from ..evaluation import accuracy
 from ..tasks import CharacterData, Characters, Episode, Points
 from . import networks
 from .closed_form import ridge
-from .networks import conv4, features
+from .networks import conv4, features, seeded
 from .protonet import nearest_prototype, prototypes
 from .transfer import CHECKPOINTS, Pretraining, at_checkpoints, curve, mixing, share_right
 
@@ -42,9 +42,8 @@ def tasks(pool: Characters, k_shot: int = max(SHOTS), seed: int = 0) -> Episode:
 
 def task(episodes: Episode, number: int, k_shot: int) -> Episode:
     """One of these tasks with K shots, without the task dimension."""
-    episodes = Episode(*(Points(*(v[number : number + 1] for v in part)) for part in episodes))
-    episodes = episodes.with_shots(k_shot)
-    return Episode(*(Points(*(v[0] for v in part)) for part in episodes))
+    one = episodes.map(lambda v: v[number : number + 1])
+    return one.with_shots(k_shot).map(lambda v: v[0])
 
 
 def run(
@@ -53,9 +52,7 @@ def run(
     """One run as it is recorded: (step, accuracy), one by one; no body means from scratch."""
     checkpoints = CHECKPOINTS
     if body is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(number)
-            body, checkpoints = conv4(pools=3), SCRATCH_CHECKPOINTS
+        body, checkpoints = seeded(lambda: conv4(pools=3), number), SCRATCH_CHECKPOINTS
     generator = torch.Generator().manual_seed(number)
     return curve(body, episode, depth, inner_lr, generator, checkpoints)
 

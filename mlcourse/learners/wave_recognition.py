@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .. import paths
+from ..evaluation import accuracy
 from ..tasks import Episode, Points, SineTasks
 from ..tasks.sines import uniform
 from . import maml, networks, protonet
@@ -62,9 +63,7 @@ class SetEmbedding(nn.Module):
 
 def start(seed: int = 0) -> SetEmbedding:
     """The embedding before any training."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return SetEmbedding()
+    return networks.seeded(SetEmbedding, seed)
 
 
 def training(seed: int = 0) -> maml.MetaTraining:
@@ -130,4 +129,4 @@ def waves_at(points: Tensor) -> tuple[Tensor, Tensor]:
 
 def accuracies(scores: Tensor, query: Points) -> Tensor:
     """The part of the queries that is right in each task: scores (tasks, queries, n_way)."""
-    return (scores.argmax(-1) == query.y).double().mean(-1)
+    return accuracy(scores.argmax(-1), query.y)

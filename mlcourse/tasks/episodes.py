@@ -1,5 +1,6 @@
 """An episode: a few labelled points to learn from, and others to be judged on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -20,9 +21,13 @@ class Episode(NamedTuple):
     support: Points
     query: Points
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Episode":
+        """The same with each of its four tensors changed."""
+        return Episode(*(Points(*map(change, part)) for part in self))
+
     def first(self, n_tasks: int) -> "Episode":
         """The first tasks only."""
-        return Episode(*(Points(*(v[:n_tasks] for v in part)) for part in self))
+        return self.map(lambda v: v[:n_tasks])
 
     def together(self) -> Points:
         """Support and query points as one set."""
