@@ -630,7 +630,7 @@ def hours(seconds: float) -> str:
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.2g} seconds"
+    return f"{seconds:.3g} seconds"
 
 
 def break_even_words(data: BreakEven) -> str:
