@@ -20,6 +20,8 @@ import mlcourse.labs.ch06
 import mlcourse.labs.ch07
 import mlcourse.labs.ch08
 import mlcourse.labs.ch09
+import mlcourse.labs.ch10
+import mlcourse.learners.head_to_head
 import mlcourse.learners.maml
 import mlcourse.learners.protonet
 import mlcourse.learners.reptile
@@ -55,6 +57,7 @@ def names_in_signatures() -> set[str]:
     modules = *modules, labs.ch04, labs.ch05, labs.ch06, labs.ch07, labs.ch08
     modules = *modules, learners.maml, learners.reptile
     modules = *modules, labs.ch09, learners.sine_features, learners.wave_recognition
+    modules = *modules, labs.ch10, learners.head_to_head
     public = [thing for m in modules for name, thing in vars(m).items() if name[0] != "_"]
     public += [f for t in public if inspect.isclass(t) for f in vars(t).values()]
     ours = [f for f in public if inspect.isfunction(f) and f.__module__.startswith("mlcourse")]

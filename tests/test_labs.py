@@ -23,13 +23,20 @@ from mlcourse.labs import (
     ch07,
     ch08,
     ch09,
+    ch10,
     predict,
     slider,
 )
 from mlcourse.labs.engine import LIVE, ends
-from mlcourse.learners import maml_runs, wave_recognition
+from mlcourse.learners import head_to_head, maml_runs, wave_recognition
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
+
+
+COSTS = {  # as they may be measured
+    name: ch10.Cost(40.0, 2.0 if name in head_to_head.COSTLY else 0.05, 1, 1, 1)
+    for name in head_to_head.METHODS
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +66,17 @@ def labs(evaluation):
         "variants": ch08.variants_lab(),
         "recognition": ch09.recognition_lab(wave_recognition.recorded()),
         "explorer": ch09.explorer_lab(),
+        "ranking": ch10.ranking_lab(),
+        "difference": ch10.difference_lab(),
+        "waves": ch10.waves_lab(),
+        "pays": ch10.break_even_lab(COSTS),
     }
 
 
 NAMES = ["first", "episode", "interval", "transfer", "mixture", "landscape"]
 NAMES += ["microscope", "shrinkage", "adapting", "training", "task", "comparison"]
 NAMES += ["plane", "shots", "prototypes", "variants"]
-NAMES += ["recognition", "explorer"]
+NAMES += ["recognition", "explorer", "ranking", "difference", "waves", "pays"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -903,4 +903,4 @@ print(claims.tally())
 # ([Bertinetto and others 2019](https://arxiv.org/abs/1805.08136)); and *Prototypical
 # Networks* ([Snell and others 2017](https://arxiv.org/abs/1703.05175)).
 #
-# Next: 10 · Head to head.
+# Next: [10 · Head to head](10_head_to_head.ipynb).

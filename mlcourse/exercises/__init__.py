@@ -21,7 +21,7 @@ CHAPTERS = [
     ("07", "07_protonets_the_mathematics", "ProtoNets, the mathematics", 75),
     ("08", "08_protonets_on_omniglot", "ProtoNets on Omniglot", 70),
     ("09", "09_sine_waves_the_metric_way", "Sine waves, the metric way", 60),
-    ("10", "10_head_to_head", "Head to head", None),
+    ("10", "10_head_to_head", "Head to head", 72),
     ("11", "11_black_box_learners", "Black-box learners", None),
     ("12", "12_lifelong_learning", "Lifelong learning", None),
     ("13", "13_reinforcement_learning", "Reinforcement learning", None),

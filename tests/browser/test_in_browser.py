@@ -8,7 +8,7 @@ import pytest
 from labdriver import latencies
 from playwright.sync_api import expect
 
-from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09
+from mlcourse.labs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10
 
 TARGET = {"median": 100, "p95": 150}  # milliseconds from key to picture; judged in benchmarks/
 LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
@@ -124,6 +124,31 @@ LABS = {  # chapter, a text of the cell, its presets, the labels of its sliders
         ch09.EXPLORER_PRESETS,
         ["K  shots", "λ  penalty", "features", "meta-steps", "σ  noise", "ω  frequency"],
     ),
+    "ranking": (
+        "10_head_to_head.ipynb",
+        "ch10.ranking_lab()",
+        ch10.RANKING_PRESETS,
+        ["tasks", "K  shots"],
+    ),
+    "difference": (
+        "10_head_to_head.ipynb",
+        "ch10.difference_lab()",
+        ch10.DIFFERENCE_PRESETS,
+        ["method", "other method", "K  shots", "tasks", "training"],
+    ),
+    "waves": (
+        "10_head_to_head.ipynb",
+        "ch10.waves_lab()",
+        ch10.WAVES_PRESETS,
+        ["waves", "K  shots", "sorted by"],
+    ),
+    "pays": (
+        "10_head_to_head.ipynb",
+        "break_even_lab(costs)",
+        ch10.BREAK_EVEN_PRESETS,
+        ["trained before", "K  of from scratch", "seconds a label", "other alphabets"]
+        + ["new tasks"],
+    ),
 }
 SCENE = (  # of a lab that shows a number
     "def scene(fig):\n    ax = fig.subplots(); t = ax.text(0, 0, '', animated=True)\n"
@@ -145,6 +170,10 @@ MINIMAL = "\n".join(  # the cells that the labs stand on
         "features = dict.fromkeys(['pixels', 'untrained', 'half a minute', 'long run'], some)",
         "from mlcourse.learners.wave_recognition import recorded",
         "embed = recorded()",
+        "from mlcourse.labs import ch10",
+        "from mlcourse.learners import head_to_head as contest",
+        "slow = {name: 2.0 if name in contest.COSTLY else 0.05 for name in contest.METHODS}",
+        "costs = {name: ch10.Cost(40.0, each, 1, 1, 1) for name, each in slow.items()}",
     ]
 )
 
