@@ -162,11 +162,6 @@ def row_texts(axes, rows: int, place: float, **style) -> list:
     ]
 
 
-def percent(e: Estimate) -> str:
-    """A part in %, with its interval."""
-    return f"{100 * e.mean:.1f} ± {100 * e.half_width:.1f}"
-
-
 def column(axes, rows: int):
     """A dot with its interval and its number in each row, in the colours of the families."""
     bars, dots = LineCollection([], lw=4, animated=True), axes.scatter([], [], s=80, animated=True)
@@ -180,7 +175,7 @@ def column(axes, rows: int):
         for part in (bars, dots):
             part.set_color([colour for *_, colour in drawn])
         for text, e in zip(texts, found):
-            text.set_text(percent(e) if e else "the first")
+            text.set_text(e.percent() if e else "the first")
 
     return update
 
@@ -785,9 +780,11 @@ def reveal(found: dict[str, Estimate], gap: Estimate, guess: float | None) -> tu
     fig = pictures.figure(8, 1.7)
     axes = fig.subplots()
     axes.plot([100 * gap.low, 100 * gap.high], [0, 0], color=COLOR["after"], lw=4)
-    style = {"color": COLOR["after"], "ms": 9, "label": f"measured: {percent(gap)}"}
+    style = {"color": COLOR["after"], "ms": 9, "label": f"measured: {gap.percent()}"}
     axes.plot([100 * gap.mean], [0], "o", **style)
-    words = f"{'; '.join(f'{n} {percent(e)} %' for n, e in found.items())}. Apart: {percent(gap)}."
+    words = (
+        f"{'; '.join(f'{n} {e.percent()} %' for n, e in found.items())}. Apart: {gap.percent()}."
+    )
     if guess is not None:
         axes.axvline(guess, color=COLOR["you"], lw=2, label=f"your guess: {guess:.0f}")
         words += f" Your guess was {guess:.0f} points."
