@@ -17,13 +17,14 @@ from .engine import (
     describe,
     drawn,
     edited,
+    images_of,
     judge_answers,
     judge_flow,
     known_mistakes,
     labels_of,
     mutants_of,
+    read_estimate,
     read_numbers,
-    read_row,
     read_table,
     require,
     seeded,
@@ -31,12 +32,6 @@ from .engine import (
 )
 
 D = torch.float64
-
-
-def images_of(labels: Tensor, seed: int, noise: float = 0.7) -> Tensor:
-    """Images (points, 1, 3, 4) that look like others of their label, so that a net can tell."""
-    centres = drawn(int(labels.max()) + 1, 1, 3, 4, seed=seed)
-    return centres[labels] + noise * drawn(*labels.shape, 1, 3, 4, seed=seed + 1)
 
 
 def small_net(seed: int, norm: bool) -> nn.Sequential:
@@ -559,12 +554,6 @@ def net_of(case: tuple) -> nn.Module:
 
 def mean_and_width(fn: Callable, case: tuple) -> Tensor:
     return torch.stack([torch.as_tensor(v).double() for v in fn(net_of(case), *case[1:])][:2])
-
-
-def read_estimate(answer) -> Tensor:
-    """The mean and the half width, also from the course's own `Estimate`."""
-    pair = answer[:2] if isinstance(answer, tuple) and hasattr(answer, "half_width") else answer
-    return read_row(pair, 2, "two numbers, mean and half width")
 
 
 def judge_forwards(cases: list, forwards: list) -> None:

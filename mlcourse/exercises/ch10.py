@@ -11,17 +11,18 @@ from torch import Tensor
 from ..evaluation import accuracy, estimate, paired_difference
 from ..learners import protonet
 from ..tasks import Episode, Points
-from .ch08 import images_of, read_estimate
 from .engine import (
     Chapter,
     Exercise,
     Raised,
     close,
     drawn,
+    images_of,
     judge_answers,
     known_mistakes,
     labels_of,
     mutants_of,
+    read_estimate,
     read_numbers,
     read_table,
     require,

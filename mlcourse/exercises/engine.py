@@ -501,6 +501,12 @@ def read_pair(answer, words: str) -> tuple:
     return tuple(answer)
 
 
+def read_estimate(answer) -> Tensor:
+    """The mean and the half width, also from the course's own `Estimate`."""
+    pair = answer[:2] if isinstance(answer, tuple) and hasattr(answer, "half_width") else answer
+    return read_row(pair, 2, "two numbers, mean and half width")
+
+
 def read_params(answer, like: dict) -> dict[str, Tensor]:
     """An answer with the names and shapes of `like`, in its order, or NotYet."""
     text = f"Your function returned {describe(answer)}; return a dictionary like `params`."
@@ -533,6 +539,12 @@ def labels_of(counts: Sequence[int], generator: torch.Generator) -> Tensor:
     """counts[k] labels k, for every class k, in any order: int64 (points,)."""
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     return labels[torch.randperm(len(labels), generator=generator)]
+
+
+def images_of(labels: Tensor, seed: int, noise: float = 0.7) -> Tensor:
+    """Images (points, 1, 3, 4) that look like others of their label, so that a net can tell."""
+    centres = drawn(int(labels.max()) + 1, 1, 3, 4, seed=seed)
+    return centres[labels] + noise * drawn(*labels.shape, 1, 3, 4, seed=seed + 1)
 
 
 def bump(params: dict, points) -> Tensor:
