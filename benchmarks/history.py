@@ -123,8 +123,8 @@ def table(head: list[str], lines: list[list[str]]) -> str:
 
 
 def judged(row: dict) -> str:
-    """A figure, and its target where it has one."""
-    found = words(row["value"], row["unit"])
+    """A figure, with a star where others used the machine, and its target where it has one."""
+    found = words(row["value"], row["unit"]) + "*" * ((row["busy"] or 0) > BUSY)
     if row["target"] is None:
         return found
     missed = verdict(row["value"], row["unit"], row["target"]) == "MISSED"
@@ -155,10 +155,10 @@ def circumstances(found: dict) -> str:
     kept = [*found.values()]
     dates = sorted({r["date"] for r in kept})
     when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
-    text = f"Measured on {when} on {kept[0]['machine']}"
+    text = f"Measured on {when} on {kept[0]['machine']}."
     if any((r["busy"] or 0) > BUSY for r in kept):
-        text += ", partly with other work on the machine: seconds are too many then, ratios count"
-    return f"{text}.\n"
+        text += " A star: others used the machine too; seconds are too many then, ratios count."
+    return f"{text}\n"
 
 
 def pages(found: list[dict]) -> dict[Path, str]:

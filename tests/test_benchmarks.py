@@ -114,7 +114,7 @@ def test_a_figure_is_kept_when_asked(monkeypatch, tmp_path, capsys):
 def test_figures_become_tables():
     found = {"MAML, one: a": (1, "/s"), "MAML, one: b": (2, "x"), "MAML, two: b": (4, "x")}
     found["MAML training, long"] = (9, "s")
-    rows = {n: {"value": v, "unit": u, "target": 3} for n, (v, u) in found.items()}
+    rows = {n: HERE | {"value": v, "unit": u, "target": 3} for n, (v, u) in found.items()}
     grid, rest = history.tables(rows).split("\n\n")
     assert [line.count("|") for line in grid.splitlines()] == [4] * 4
     assert "| one | 1.00 /s (target 3: **missed**) | 2.00 x (target 3: **missed**) |" in grid
