@@ -32,7 +32,6 @@ from mlcourse.learners import head_to_head, maml_runs, wave_recognition
 from mlcourse.learners.transfer_runs import pretrained
 from mlcourse.tasks import Points, SineTasks, load_characters
 
-
 COSTS = {  # as they may be measured
     name: ch10.Cost(40.0, 2.0 if name in head_to_head.COSTLY else 0.05, 1, 1, 1)
     for name in head_to_head.METHODS
