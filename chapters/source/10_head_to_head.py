@@ -40,7 +40,7 @@ predict("maml_against_means", question, -30, 30, 1, 10, " points")
 # %% [markdown]
 # Every trained method has embedded the same 120 000 background drawings, in four blocks of
 # convolutions on 20 × 20 pixels. A row is a method, its bar the 95 % interval over tasks,
-# and the black ticks are its two trainings. On the right you see how far it is behind the
+# and the black ticks are its trainings, one or two. On the right you see how far it is behind the
 # first one, task by task. Before you look closer, find MAML.
 
 # %%
