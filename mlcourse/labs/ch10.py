@@ -235,9 +235,9 @@ class Difference(NamedTuple):
 
 
 def needed(difference: Tensor) -> float:
-    """The number of tasks at which an interval of such a difference (tasks,) would leave zero."""
+    """The number of tasks, at least two, at which such a difference (tasks,) would leave zero."""
     mean, sd = float(difference.double().mean()), float(difference.double().std())
-    return math.ceil((Z * sd / mean) ** 2) if mean else math.inf
+    return max(2, math.ceil((Z * sd / mean) ** 2)) if mean else math.inf
 
 
 def pair_of(name: str, other: str, k_shot: int, training: int) -> tuple[Tensor, Tensor]:
@@ -291,7 +291,8 @@ SAYS = "difference", "95 %, same tasks", "95 %, as if each had met its own tasks
 
 def difference_scene(fig: Figure):
     """The difference and its two intervals against the number of tasks."""
-    axes = fig.subplots()
+    fig.set_layout_engine("none")  # room for ticks of any width
+    axes = fig.add_axes((0.085, 0.17, 0.905, 0.7))
     axes.set(xscale="log", xlim=(9, 450), xlabel="tasks", ylabel="points ahead")
     axes.set_xticks(TASKS, [f"{n}" for n in TASKS])
     axes.minorticks_off()
@@ -299,7 +300,7 @@ def difference_scene(fig: Figure):
     (middle,) = axes.plot([], [], "o-", color=COLOR["truth"], ms=4, lw=1, animated=True)
     narrow, wide = sides(axes, "-", "support"), sides(axes, "--", "query")
     here = pictures.moving_interval(axes, COLOR["support"], upright=True)
-    fig.legend((middle, narrow[0], wide[0]), SAYS, ncols=3, loc="outside upper right", fontsize=9)
+    fig.legend((middle, narrow[0], wide[0]), SAYS, ncols=3, loc="upper right", fontsize=9)
     says = axes.text(0.99, 0.03, "", ha="right", transform=axes.transAxes, animated=True)
 
     def update(data: Difference) -> str:
