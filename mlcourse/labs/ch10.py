@@ -204,7 +204,7 @@ RANKING_PRESETS = {
         "Twenty characters to choose from: the gaps grow.",
         lambda d: d.setting == "20 ways" and [*d.behind.values()][6].mean > 0.1,
     ),
-    "white on black": Preset(
+    "light for dark": Preset(
         {"setting": "inverted"},
         "The same drawings with light and dark exchanged: everyone who trained falls.",
         lambda d: d.setting == "inverted" and d.scores[d.leader].mean < 0.9,
