@@ -519,7 +519,7 @@ claim(middle("MAML", "other phases") > 1, "… and MAML is over 1.")
 
 # %%
 fast = ch10.wave_ranking("faster", 3, "median")
-claim(fast.place("zero") == 1, "Faster, three points: a flat line is before all …")
+claim(fast.place("zero") == 1, "Faster, three points: the flat line is first …")
 last = {fast.place(name) for name in ("solved head", "oracle")}
 claim(last == {7, 8}, "… and the solved head and the oracle are the last.")
 later = middle("oracle", "faster", 10) > middle("zero", "faster", 10)
@@ -531,10 +531,10 @@ claim(noisy[0] < noisy[1] == float("inf"),
 # %% [markdown]
 # What a method *knows* decides. The solved head knows that waves have two numbers, whatever
 # their phase or height; where that is true it needs two points. On faster waves it is false:
-# with three points a flat line is better than every method, and the two that are surest of
-# the family come last. The starts of MAML and Reptile know less: they win less, and phases
-# that they did not meet hurt them. With two noisy points and no caution, even the oracle
-# overshoots.
+# with three points a flat line has the smallest median error of all, and the two that are
+# surest of the family come last. The starts of MAML and Reptile know less: they win less, and
+# phases that they did not meet hurt them. With two noisy points and no caution, even the
+# oracle overshoots.
 
 # %% [markdown]
 # ## 8 · What it takes
