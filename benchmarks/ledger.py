@@ -60,6 +60,8 @@ def here(group: Group, kind: str, began: str, full: bool, shipped: bool) -> dict
     made = {"device": device, "torch": torch.__version__, "commit": began}
     made["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
     made["command"] = f"make ledger{'-full' * full}{' ARGS=--shipped' * shipped}"
+    if group.job in LONG and not full:
+        made["command"] = f"make ledger ARGS={group.job}"
     return made | {"kind": "trained anew" if full else kind}
 
 

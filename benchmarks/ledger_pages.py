@@ -36,6 +36,12 @@ no paper.
 # ---------------------------------------------------------------- one row
 
 
+def diverged(row: dict) -> bool:
+    """Whether some tasks blew up: then the mean says nothing, and its interval holds anything."""
+    value = row["paper"]["value"]
+    return bool(row["ours"] and value) and row["ours"]["half_width"] > value
+
+
 def verdict(row: dict) -> str:
     """Whether 0 is in the 95 % interval of ours less the published; half a unit of the published
     number's last digit is room, for it was rounded."""
@@ -44,6 +50,8 @@ def verdict(row: dict) -> str:
         return "not yet run"
     if paper["value"] is None:
         return ""
+    if diverged(row):
+        return "diverged on some waves"
     rounding = 0.5 * 10.0 ** -len(str(paper["value"]).split(".")[1])
     ahead = (ours["mean"] - paper["value"]) * (1 if row["unit"] == "%" else -1)
     if abs(ahead) <= math.hypot(ours["half_width"], paper["half_width"] or 0) + rounding:
@@ -79,6 +87,8 @@ def ours(row: dict, more: bool = True) -> str:
     """Our number; more: with single trainings and the median."""
     if not (said := row["ours"]):
         return "–"
+    if diverged(row):
+        return f"median {number(said['median'], row['unit'])}, no mean"
     numbers = said["mean"], said["half_width"], *said.get("trainings", ())
     mean, half, *each = (number(v, row["unit"], said["mean"]) for v in numbers)
     extra = [", ".join(each)] * bool(each)
@@ -134,8 +144,9 @@ def tally(rows: list[dict]) -> str:
     count = Counter(words)
     return (
         f"Of {len(words)} rows with a published number {count['within']} are within the interval, "
-        f"{count['better']} are better here, **{count['behind']} are behind**, and {count['not']} "
-        "are not yet run."
+        f"{count['better']} are better here, **{count['behind']} are behind**, "
+        f"{count['diverged']} have no mean, for some waves diverged, and {count['not']} are "
+        "not yet run."
     )
 
 

@@ -108,8 +108,6 @@ GROUPS = [
         Paper(FINN, "table 2 (five points); figures 3 and 6 (ten and twenty)", SINES),
         "PyTorch's initial weights in place of a narrow normal; 1000 tasks of 100 points at test",
         "sine_paper",
-        why="its 70 000 steps did not end beside other work; an earlier run, of which no file is "
-        "left, gave 0.61 ± 0.05, 0.41 ± 0.04 and 0.35 ± 0.03 with five points",
         none="figure only",
     ),
     Group(
@@ -188,7 +186,6 @@ GROUPS = [
         f"{OUR_SPLIT}; 20 × 20, 3000 steps of 4 tasks with five queries a class, a peak β of 0.01; "
         f"α = 0.4 on the mean, one step at test; {OUR_SHOTS}",
         "maml_dense",
-        why="its 3000 steps did not end beside other work",
     ),
     Group(
         *("maml-20-way", "MAML on Omniglot, 20 ways", "%"),
